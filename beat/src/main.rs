@@ -1,0 +1,2 @@
+//! beat
+fn main() {}

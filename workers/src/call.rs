@@ -1,0 +1,1 @@
+//! A call as it travels to `insights.process`.
