@@ -1,0 +1,32 @@
+# The two commands of the project are `make run` and `make test`; each installs
+# what it misses first. The scripts do the work, so that they can be read,
+# checked and called by themselves.
+
+.PHONY: help run test build setup lint clean
+
+help:
+	@echo 'make run    start the whole service here: Redis, worker, beat and API'
+	@echo 'make test   run every check and test'
+	@echo 'make build  build the programs into target/release'
+	@echo 'make setup  install and fetch what is missing'
+	@echo 'make lint   check the formatting, the lints and the scripts'
+	@echo 'make clean  delete what was built and the data in var/'
+
+run:
+	@exec scripts/run
+
+test:
+	@exec scripts/test
+
+build: setup
+	@exec scripts/build
+
+setup:
+	@exec scripts/setup
+
+lint:
+	@exec scripts/lint
+
+clean:
+	cargo clean
+	rm -rf var
