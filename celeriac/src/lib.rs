@@ -1,1 +1,36 @@
-//! celeriac
+//! A native peer of Python [Celery](https://docs.celeryq.dev): worker, client,
+//! results and scheduler that share brokers, queues and result backends with
+//! Python applications.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`app`] | [`App`]: configuration, connections, routes, sending |
+//! | [`task`] | how an `async fn` becomes a task, and its [`Context`] |
+//! | [`worker`] | one message's life, from the queue to its result |
+//! | [`results`] | [`AsyncResult`] and the stores behind it |
+//! | [`transport`] | brokers, in kombu's layout |
+//! | [`message`] | protocol 2 |
+//! | [`canvas`] | [`Signature`] |
+//! | [`schedule`] | crontab, interval and the beat |
+//! | [`config`] | settings in Celery's own names |
+
+pub mod app;
+pub mod canvas;
+pub mod config;
+pub mod error;
+pub mod log;
+pub mod message;
+mod redis_link;
+pub mod results;
+pub mod schedule;
+pub mod task;
+pub mod transport;
+pub mod worker;
+
+pub use app::App;
+pub use canvas::Signature;
+pub use config::{Config, Settings};
+pub use error::Error;
+pub use results::AsyncResult;
+pub use task::{Context, Failure, TaskError};
+pub use worker::Worker;

@@ -1,0 +1,317 @@
+//! Celery's settings, under Celery's names and with Celery's defaults.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::TaskRoutes;
+
+/// The settings that Celeriac honours. Each means what it means in
+/// [Celery's configuration](https://docs.celeryq.dev/en/stable/userguide/configuration.html);
+/// numbers are seconds where not said otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where messages go. Celery's own default is a RabbitMQ; ours is Redis.
+    pub broker_url: String,
+    /// How the transport uses the broker.
+    pub broker_transport_options: TransportOptions,
+    /// Where results go; none are kept without it.
+    pub result_backend: Option<String>,
+    /// Lifetime of a result; 0 keeps it for ever.
+    #[serde(deserialize_with = "seconds")]
+    pub result_expires: f64,
+    /// Whether results tell the task's name, arguments, worker and queue.
+    pub result_extended: bool,
+    /// The queue of tasks without a route.
+    pub task_default_queue: String,
+    /// The queues that a worker consumes if none are named; the default queue if empty.
+    pub task_queues: Vec<QueueSetting>,
+    /// Which tasks go to which queues.
+    pub task_routes: TaskRoutes,
+    /// Priority of messages that name none, 0 (first) to 9 on Redis.
+    pub task_default_priority: Option<u8>,
+    /// Whether messages are acknowledged after the task has run.
+    pub task_acks_late: bool,
+    /// Whether a late acknowledgement follows a failure, too.
+    pub task_acks_on_failure_or_timeout: bool,
+    /// Whether `STARTED` is stored when a task begins.
+    pub task_track_started: bool,
+    /// Whether results are dropped.
+    pub task_ignore_result: bool,
+    /// Whether errors are stored even then.
+    pub task_store_errors_even_if_ignored: bool,
+    /// Hard limit on a task's run.
+    pub task_time_limit: Option<f64>,
+    /// Soft limit on a task's run.
+    pub task_soft_time_limit: Option<f64>,
+    /// Whether a failed publish is tried again.
+    pub task_publish_retry: bool,
+    /// How often, and how fast.
+    pub task_publish_retry_policy: PublishRetryPolicy,
+    /// Serializers and content types that are read.
+    pub accept_content: AcceptContent,
+    /// Slots: tasks that run at once. One for each core if not given.
+    pub worker_concurrency: Option<usize>,
+    /// Messages reserved for each slot; 0 is without bound.
+    pub worker_prefetch_multiplier: usize,
+    /// Messages held for a later eta, at most; without bound if not given.
+    pub worker_eta_task_limit: Option<usize>,
+    /// Time that running tasks get at a warm shutdown; without bound if not given.
+    pub worker_soft_shutdown_timeout: Option<f64>,
+    /// Time zone of crontabs, as in the IANA database.
+    pub timezone: chrono_tz::Tz,
+    /// The periodic tasks, by entry name.
+    pub beat_schedule: BTreeMap<String, BeatEntry>,
+    /// Where beat remembers when entries ran last.
+    pub beat_schedule_filename: String,
+    /// Beat looks at its schedule at least this often.
+    pub beat_max_loop_interval: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            broker_url: "redis://127.0.0.1:6379/0".to_owned(),
+            broker_transport_options: TransportOptions::default(),
+            result_backend: None,
+            result_expires: 86_400.0,
+            result_extended: false,
+            task_default_queue: "celery".to_owned(),
+            task_queues: Vec::new(),
+            task_routes: TaskRoutes::default(),
+            task_default_priority: None,
+            task_acks_late: false,
+            task_acks_on_failure_or_timeout: true,
+            task_track_started: false,
+            task_ignore_result: false,
+            task_store_errors_even_if_ignored: false,
+            task_time_limit: None,
+            task_soft_time_limit: None,
+            task_publish_retry: true,
+            task_publish_retry_policy: PublishRetryPolicy::default(),
+            accept_content: AcceptContent::default(),
+            worker_concurrency: None,
+            worker_prefetch_multiplier: 4,
+            worker_eta_task_limit: None,
+            worker_soft_shutdown_timeout: None,
+            timezone: chrono_tz::UTC,
+            beat_schedule: BTreeMap::new(),
+            beat_schedule_filename: "celerybeat-schedule.json".to_owned(),
+            beat_max_loop_interval: 300.0,
+        }
+    }
+}
+
+/// `broker_transport_options`, as kombu's Redis transport reads them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransportOptions {
+    /// After this time an unacknowledged message that nobody refreshes is
+    /// delivered again.
+    #[serde(deserialize_with = "seconds")]
+    pub visibility_timeout: f64,
+    /// The priorities that have a list of their own, ascending.
+    pub priority_steps: Vec<u8>,
+    /// Separator between a queue's name and its priority.
+    pub sep: String,
+    /// Put before every key.
+    pub global_keyprefix: String,
+    /// In which order queues are read.
+    pub queue_order_strategy: QueueOrder,
+    /// How long the messages of a worker that died without a word stay with
+    /// it. Celeriac's own; Python workers wait for `visibility_timeout`.
+    #[serde(deserialize_with = "seconds")]
+    pub worker_lease: f64,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            visibility_timeout: 3600.0,
+            priority_steps: vec![0, 3, 6, 9],
+            sep: "\u{6}\u{16}".to_owned(),
+            global_keyprefix: String::new(),
+            queue_order_strategy: QueueOrder::RoundRobin,
+            worker_lease: 30.0,
+        }
+    }
+}
+
+/// `queue_order_strategy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueOrder {
+    /// Every queue has its turn.
+    #[default]
+    RoundRobin,
+    /// Alphabetical: later queues wait until earlier ones are empty.
+    Sorted,
+    /// As given: later queues wait until earlier ones are empty.
+    Priority,
+}
+
+/// `accept_content`: names or content types.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct AcceptContent(pub Vec<String>);
+
+impl Default for AcceptContent {
+    fn default() -> Self {
+        Self(vec!["json".to_owned()])
+    }
+}
+
+/// An entry of `task_queues`: a name, or a table with one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "QueueForm")]
+pub struct QueueSetting {
+    /// The queue's name.
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum QueueForm {
+    Name(String),
+    Table { name: String },
+}
+
+impl From<QueueForm> for QueueSetting {
+    fn from(form: QueueForm) -> Self {
+        match form {
+            QueueForm::Name(name) | QueueForm::Table { name } => Self { name },
+        }
+    }
+}
+
+/// `task_publish_retry_policy`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishRetryPolicy {
+    /// Attempts after the first.
+    pub max_retries: usize,
+    /// Wait before the first of them.
+    pub interval_start: f64,
+    /// Added to the wait each time.
+    pub interval_step: f64,
+    /// The longest wait.
+    pub interval_max: f64,
+}
+
+impl Default for PublishRetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            interval_start: 0.0,
+            interval_step: 0.2,
+            interval_max: 1.0,
+        }
+    }
+}
+
+/// An entry of `beat_schedule`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeatEntry {
+    /// The task's name.
+    pub task: String,
+    /// When it runs.
+    pub schedule: ScheduleSpec,
+    /// Positional arguments.
+    #[serde(default)]
+    pub args: Vec<Value>,
+    /// Keyword arguments.
+    #[serde(default)]
+    pub kwargs: Map<String, Value>,
+    /// How the message is sent.
+    #[serde(default)]
+    pub options: EntryOptions,
+    /// Whether an interval is counted from whole multiples of itself.
+    #[serde(default)]
+    pub relative: bool,
+}
+
+/// `schedule` of an entry: seconds, or a crontab's fields.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ScheduleSpec {
+    /// Every so many seconds.
+    Seconds(f64),
+    /// As `crontab(minute=…, hour=…, …)`.
+    Crontab {
+        /// The five fields, each `*` if not given.
+        crontab: CrontabFields,
+    },
+}
+
+/// The fields of Celery's `crontab`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CrontabFields {
+    /// 0 to 59.
+    #[serde(deserialize_with = "field")]
+    pub minute: String,
+    /// 0 to 23.
+    #[serde(deserialize_with = "field")]
+    pub hour: String,
+    /// 0 (Sunday) to 6, or names.
+    #[serde(deserialize_with = "field")]
+    pub day_of_week: String,
+    /// 1 to 31.
+    #[serde(deserialize_with = "field")]
+    pub day_of_month: String,
+    /// 1 to 12, or names.
+    #[serde(deserialize_with = "field")]
+    pub month_of_year: String,
+}
+
+impl Default for CrontabFields {
+    fn default() -> Self {
+        let any = || "*".to_owned();
+        Self {
+            minute: any(),
+            hour: any(),
+            day_of_week: any(),
+            day_of_month: any(),
+            month_of_year: any(),
+        }
+    }
+}
+
+/// `options` of an entry, as `apply_async` takes them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EntryOptions {
+    /// The queue; the task's route if not given.
+    pub queue: Option<String>,
+    /// Seconds after which a message that nobody has run is void.
+    pub expires: Option<f64>,
+    /// The message's priority.
+    pub priority: Option<u8>,
+}
+
+/// Seconds may be written with or without a fraction.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err(serde::de::Error::custom("must be a number of seconds, 0 or more"))
+    }
+}
+
+/// A crontab field may be written as a number.
+fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(u32),
+        Text(String),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::Number(number) => number.to_string(),
+        Form::Text(text) => text,
+    })
+}

@@ -1,0 +1,63 @@
+//! What can go wrong between Celeriac and the world.
+
+use std::time::Duration;
+
+use crate::config::ConfigError;
+use crate::message::DecodeError;
+use crate::results::TaskFailed;
+
+/// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address is not one that Celeriac can use.
+    #[error("cannot use {role} {url}: {reason}")]
+    Url {
+        /// `broker_url` or `result_backend`.
+        role: &'static str,
+        /// The address without its password.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The broker or the result backend cannot be reached, or refuses.
+    #[error("{0}")]
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A message or a result is not what it should be.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A value cannot be written as JSON, or read from it.
+    #[error("cannot convert a value: {0}")]
+    Json(#[from] serde_json::Error),
+    /// No result is kept.
+    #[error("no result backend is configured (result_backend)")]
+    NoResultBackend,
+    /// A result did not come in time. As Celery's `TimeoutError`.
+    #[error("no result after {0:?}")]
+    Timeout(Duration),
+    /// The awaited task failed.
+    #[error(transparent)]
+    TaskFailed(#[from] TaskFailed),
+}
+
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Connection(Box::new(error))
+    }
+}
+
+/// `url` without its password, as Celery's banner shows it.
+pub(crate) fn hide_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match rest.rsplit_once('@') {
+        Some((credentials, host)) => {
+            let user = credentials.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:**@{host}")
+        }
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,26 @@
+//! Structured logs on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Starts logging for a binary: `RUST_LOG` filters (default `info`), and
+/// `CELERIAC_LOG_FORMAT=json` writes one JSON object a line.
+///
+/// Calling it twice does nothing the second time.
+pub fn init() {
+    // Libraries that say much at `info` while they work as intended.
+    const QUIET: &str = "info,sqlx=warn,sea_orm_migration=warn,cached_path=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let json = std::env::var("CELERIAC_LOG_FORMAT").is_ok_and(|format| format == "json");
+    // A second initialisation is refused, and that is all it means.
+    let _ = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.compact().try_init()
+    };
+}

@@ -1,0 +1,48 @@
+//! Messages of Celery's
+//! [protocol 2](https://docs.celeryq.dev/en/stable/internals/protocol.html),
+//! in the JSON envelope that kombu's virtual transports put around them.
+//!
+//! - [`Envelope`]: what lies in a queue; body still encoded
+//! - [`Headers`]: what is known of a task before its body is read
+//! - [`Body`]: arguments and what to do afterwards
+//! - [`typed`]: values that JSON alone has no type for
+//! - [`repr`]: arguments as Python would print them
+
+mod body;
+mod compression;
+mod envelope;
+mod headers;
+pub mod repr;
+pub mod typed;
+
+pub use body::{Body, Embed};
+pub use envelope::{DeliveryInfo, Envelope, Properties};
+pub use headers::Headers;
+
+/// Why a message cannot be read. Such a message goes to the dead-letter list.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The envelope is not what kombu writes.
+    #[error("cannot decode the message: {0}")]
+    Envelope(#[source] serde_json::Error),
+    /// The headers lack what a task needs.
+    #[error("not a task message: no `{0}` header")]
+    NotATask(&'static str),
+    /// The body's transfer encoding is broken.
+    #[error("cannot decode the body: {0}")]
+    Encoding(String),
+    /// The body's content type is not in `accept_content`.
+    #[error("refusing to deserialize content of type {0}: it is not in accept_content")]
+    ContentDisallowed(String),
+    /// The body is not `[args, kwargs, embed]`.
+    #[error("cannot deserialize the body: {0}")]
+    Body(#[source] serde_json::Error),
+    /// A header has a value that means nothing.
+    #[error("invalid `{header}` header: {reason}")]
+    Header {
+        /// The header's name.
+        header: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}

@@ -1,0 +1,128 @@
+//! What a result backend keeps of a task (`celery/backends/base.py`,
+//! `_get_result_meta`).
+
+use chrono::{SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::task::{Context, Failure, Request};
+
+/// The names of states (`celery/states.py`).
+pub mod states {
+    /// Nothing is known of the task.
+    pub const PENDING: &str = "PENDING";
+    /// It is running.
+    pub const STARTED: &str = "STARTED";
+    /// It will be run again.
+    pub const RETRY: &str = "RETRY";
+    /// It failed.
+    pub const FAILURE: &str = "FAILURE";
+    /// It has a result.
+    pub const SUCCESS: &str = "SUCCESS";
+    /// It was revoked, or has expired.
+    pub const REVOKED: &str = "REVOKED";
+
+    /// Whether nothing more will happen. As `READY_STATES`.
+    pub fn is_ready(state: &str) -> bool {
+        matches!(state, SUCCESS | FAILURE | REVOKED)
+    }
+
+    /// Whether the result is an exception. As `EXCEPTION_STATES`.
+    pub fn is_exception(state: &str) -> bool {
+        matches!(state, RETRY | FAILURE | REVOKED)
+    }
+}
+
+/// A task's state and result, in Celery's own field names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskMeta {
+    /// One of [`states`], or a task's own.
+    pub status: String,
+    /// The value, or `exc_type`, `exc_message` and `exc_module`.
+    pub result: Value,
+    /// As Python prints it.
+    #[serde(default)]
+    pub traceback: Option<String>,
+    /// What the task sent, as result tuples.
+    #[serde(default)]
+    pub children: Option<Vec<Value>>,
+    /// When it ended (ISO 8601).
+    #[serde(default)]
+    pub date_done: Option<String>,
+    /// The task's id.
+    #[serde(default)]
+    pub task_id: String,
+    /// The rest: ids of group and parent, and `result_extended`'s fields.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl TaskMeta {
+    /// The meta of a running task.
+    pub(crate) fn of(
+        context: &Context,
+        status: &str,
+        result: Value,
+        traceback: Option<String>,
+    ) -> Self {
+        let extended = context.app().settings().result_extended;
+        Self {
+            children: Some(context.children()),
+            ..Self::of_request(context.request(), extended, status, result, traceback)
+        }
+    }
+
+    /// The meta of a request that does not run.
+    pub(crate) fn of_request(
+        request: &Request,
+        extended: bool,
+        status: &str,
+        result: Value,
+        traceback: Option<String>,
+    ) -> Self {
+        Self {
+            status: status.to_owned(),
+            result,
+            traceback,
+            children: Some(Vec::new()),
+            date_done: states::is_ready(status).then(now),
+            task_id: request.headers().id.clone(),
+            extra: extra(request, extended),
+        }
+    }
+}
+
+/// An exception as Celery's JSON backends store it (`prepare_exception`).
+pub(crate) fn exception(failure: &Failure) -> Value {
+    json!({
+        "exc_type": failure.exc_type,
+        "exc_message": failure.exc_message,
+        "exc_module": failure.exc_module,
+    })
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Micros, false)
+}
+
+fn extra(request: &Request, extended: bool) -> Map<String, Value> {
+    let headers = request.headers();
+    let mut extra = Map::new();
+    for (name, value) in [("group_id", &headers.group), ("parent_id", &headers.parent_id)] {
+        if let Some(value) = value {
+            extra.insert(name.to_owned(), value.clone().into());
+        }
+    }
+    if extended {
+        let fields = [
+            ("name", headers.task.clone().into()),
+            ("args", request.body.args.clone().into()),
+            ("kwargs", request.body.kwargs.clone().into()),
+            ("worker", (*request.hostname).into()),
+            ("retries", headers.retries.into()),
+            ("queue", request.envelope.properties.delivery_info.routing_key.clone().into()),
+        ];
+        extra.extend(fields.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
+    }
+    extra
+}

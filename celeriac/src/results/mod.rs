@@ -1,0 +1,36 @@
+//! Results: what is stored about a task, and how a client waits for it.
+//!
+//! - [`ResultStore`]: a backend
+//! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
+//! - [`AsyncResult`]: a client's handle
+
+mod async_result;
+mod meta;
+pub mod redis;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Error;
+
+pub use async_result::{AsyncResult, TaskFailed};
+pub(crate) use meta::exception;
+pub use meta::{TaskMeta, states};
+
+/// A result backend. As `celery.backends.base.Backend`.
+#[async_trait]
+pub trait ResultStore: Send + Sync {
+    /// Stores `meta` and tells who waits for it. A success that is already
+    /// there stays. When it returns, the store has it.
+    async fn store(&self, meta: &TaskMeta) -> Result<(), Error>;
+
+    /// What is known of a task.
+    async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error>;
+
+    /// Waits until a task has ended.
+    async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error>;
+
+    /// Removes what is known of a task.
+    async fn forget(&self, task_id: &str) -> Result<(), Error>;
+}

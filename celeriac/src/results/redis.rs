@@ -1,0 +1,158 @@
+//! Results in Redis, in Celery's layout (`celery/backends/redis.py`):
+//! `celery-task-meta-<id>` holds the meta and is also the channel on which it
+//! is published.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::ConnectionManager;
+use ::redis::{AsyncCommands, FromRedisValue, PushInfo, PushKind, Script};
+use async_trait::async_trait;
+use tokio::sync::{Notify, OnceCell};
+use tokio::time::{Instant, timeout_at};
+
+use super::{ResultStore, TaskMeta, states};
+use crate::error::Error;
+use crate::redis_link;
+
+/// A result that was published while nobody listened is found at the latest
+/// after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Stores and publishes unless a success is there. `KEYS`: the task's key.
+/// `ARGV`: meta, seconds to live or 0.
+const STORE: &str = r#"
+local known = redis.call('GET', KEYS[1])
+if known then
+  local ok, meta = pcall(cjson.decode, known)
+  if ok and meta['status'] == 'SUCCESS' then return 0 end
+end
+if ARGV[2] == '0' then
+  redis.call('SET', KEYS[1], ARGV[1])
+else
+  redis.call('SETEX', KEYS[1], ARGV[2], ARGV[1])
+end
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+return 1
+"#;
+
+/// Who waits for which key.
+type Waiters = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
+
+/// Celery's Redis backend.
+pub struct RedisResults {
+    client: ::redis::Client,
+    connection: ConnectionManager,
+    /// Seconds that a result lives; 0 for ever.
+    expires: u64,
+    store: Script,
+    /// The connection that subscribes; opened for the first who waits.
+    subscriber: OnceCell<ConnectionManager>,
+    waiters: Waiters,
+}
+
+impl RedisResults {
+    /// Results at `url`; connects when first used.
+    pub fn new(url: &str, expires: f64) -> Result<Self, Error> {
+        let client = redis_link::client("result_backend", url)?;
+        let no_pushes = None::<tokio::sync::mpsc::UnboundedSender<PushInfo>>;
+        Ok(Self {
+            connection: redis_link::managed(&client, no_pushes)?,
+            client,
+            expires: expires as u64,
+            store: Script::new(STORE),
+            subscriber: OnceCell::new(),
+            waiters: Waiters::default(),
+        })
+    }
+
+    async fn subscriber(&self) -> Result<ConnectionManager, Error> {
+        let open = || async {
+            let waiters = Arc::clone(&self.waiters);
+            let wake = move |push: PushInfo| {
+                wake(&waiters, &push);
+                Ok::<(), ()>(())
+            };
+            redis_link::managed(&self.client, Some(wake))
+        };
+        Ok(self.subscriber.get_or_try_init(open).await?.clone())
+    }
+
+    async fn wait_for(&self, task_id: &str, deadline: Instant, news: &Notify) -> Result<Option<TaskMeta>, Error> {
+        loop {
+            if let Some(meta) = self.get(task_id).await?
+                && states::is_ready(&meta.status)
+            {
+                return Ok(Some(meta));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
+            // Told or not: what counts is what is stored.
+            let _ = timeout_at(look_again, news.notified()).await;
+        }
+    }
+}
+
+/// Wakes whoever waits for the channel of a published message.
+fn wake(waiters: &Waiters, push: &PushInfo) {
+    let channel = push.data.first().map(String::from_redis_value_ref);
+    if let (PushKind::Message, Some(Ok(channel))) = (&push.kind, channel) {
+        let waiters = waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(news) = waiters.get(&channel) {
+            // Every one of them, and the one that has not begun to wait yet.
+            news.notify_waiters();
+            news.notify_one();
+        }
+    }
+}
+
+fn key(task_id: &str) -> String {
+    format!("celery-task-meta-{task_id}")
+}
+
+#[async_trait]
+impl ResultStore for RedisResults {
+    async fn store(&self, meta: &TaskMeta) -> Result<(), Error> {
+        let mut call = self.store.key(key(&meta.task_id));
+        call.arg(serde_json::to_string(meta)?).arg(self.expires);
+        Ok(call.invoke_async::<()>(&mut self.connection.clone()).await?)
+    }
+
+    async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error> {
+        let stored: Option<Vec<u8>> = self.connection.clone().get(key(task_id)).await?;
+        Ok(stored.map(|meta| serde_json::from_slice(&meta)).transpose()?)
+    }
+
+    async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error> {
+        let deadline = Instant::now() + timeout;
+        let key = key(task_id);
+        let news = {
+            let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(waiters.entry(key.clone()).or_default())
+        };
+        let mut subscriber = self.subscriber().await?;
+        subscriber.subscribe(&key).await?;
+        let found = self.wait_for(task_id, deadline, &news).await;
+        let last = {
+            let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+            // The map's and ours: nobody else waits.
+            let last = Arc::strong_count(&news) <= 2;
+            if last {
+                waiters.remove(&key);
+            }
+            last
+        };
+        if last {
+            // Only saves the server work; a fault here loses nothing.
+            let _ = subscriber.unsubscribe(&key).await;
+        }
+        found?.ok_or(Error::Timeout(timeout))
+    }
+
+    async fn forget(&self, task_id: &str) -> Result<(), Error> {
+        Ok(self.connection.clone().del(key(task_id)).await?)
+    }
+}

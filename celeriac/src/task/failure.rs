@@ -1,0 +1,171 @@
+//! How a run ends other than by a result.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// A task's exception, by the name of the Python class it stands for, so that
+/// `AsyncResult.get()` raises that class in Python.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The class's name: `ValueError`.
+    pub exc_type: String,
+    /// The module that has it: `builtins`.
+    pub exc_module: String,
+    /// The exception's `args`.
+    pub exc_message: Vec<Value>,
+    /// The chain of causes, as text.
+    pub traceback: Option<String>,
+}
+
+impl Failure {
+    /// An exception with one text. `class` is a builtin's name or a dotted
+    /// path: `"ValueError"`, `"myapp.errors.NotFound"`.
+    pub fn new(class: &str, message: impl Into<Value>) -> Self {
+        Self::with_args(class, vec![message.into()])
+    }
+
+    /// An exception with these `args`.
+    pub fn with_args(class: &str, args: Vec<Value>) -> Self {
+        let (module, name) = class.rsplit_once('.').unwrap_or(("builtins", class));
+        Self {
+            exc_type: name.to_owned(),
+            exc_module: module.to_owned(),
+            exc_message: args,
+            traceback: None,
+        }
+    }
+
+    /// Reads `ValueError: what happened`, the way Python prints an exception.
+    /// Any other text is a `RuntimeError`.
+    pub fn from_text(text: &str) -> Self {
+        let class = text.split_once(": ").filter(|(class, _)| names_an_exception(class));
+        match class {
+            Some((class, message)) => Self::new(class, message),
+            None => Self::new("RuntimeError", text),
+        }
+    }
+
+    /// What Python would print after `raise`, causes first.
+    pub fn traceback(&self) -> String {
+        let cause = self.traceback.as_deref().unwrap_or_default();
+        format!("Traceback (most recent call last):\n{cause}{self}\n")
+    }
+
+    /// The path that [`new`](Self::new) takes.
+    pub fn class(&self) -> String {
+        match self.exc_module.as_str() {
+            "builtins" => self.exc_type.clone(),
+            module => format!("{module}.{}", self.exc_type),
+        }
+    }
+}
+
+fn names_an_exception(class: &str) -> bool {
+    let name = class.rsplit('.').next().unwrap_or_default();
+    let suffix = ["Error", "Exception", "Warning", "Interrupt", "Exit"];
+    class.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_'))
+        && name.starts_with(char::is_uppercase)
+        && suffix.iter().any(|suffix| name.ends_with(suffix))
+}
+
+impl fmt::Display for Failure {
+    /// As the last line of a Python traceback: `ValueError: what happened`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.class())?;
+        match self.exc_message.as_slice() {
+            [] => Ok(()),
+            [Value::String(text)] => write!(f, ": {text}"),
+            [one] => write!(f, ": {one}"),
+            many => write!(f, ": {}", crate::message::repr::args(many)),
+        }
+    }
+}
+
+/// A wish to run again. As `Task.retry`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Retry {
+    /// Not before; the task's `default_retry_delay` from now if not given.
+    pub eta: Option<DateTime<Utc>>,
+    /// Overrides the task's.
+    pub max_retries: Option<u32>,
+    /// Raised when there are no retries left; `MaxRetriesExceededError` if not given.
+    pub exc: Option<Failure>,
+}
+
+impl Retry {
+    /// Again after `countdown`.
+    pub fn after(countdown: Duration) -> Self {
+        Self {
+            eta: Some(Utc::now() + countdown),
+            ..Self::default()
+        }
+    }
+
+    /// For this reason, which is also raised when no retries are left.
+    #[must_use]
+    pub fn because(mut self, exc: Failure) -> Self {
+        self.exc = Some(exc);
+        self
+    }
+}
+
+/// How a task ends if not with a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskError {
+    /// It failed.
+    Failure(Failure),
+    /// It is to be run again. As `self.retry()`.
+    Retry(Retry),
+    /// The message is refused. As `celery.exceptions.Reject`.
+    Reject {
+        /// Why.
+        reason: String,
+        /// Whether it goes back to its queue.
+        requeue: bool,
+    },
+    /// Nothing is to be stored. As `celery.exceptions.Ignore`.
+    Ignore,
+}
+
+impl From<Failure> for TaskError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Retry> for TaskError {
+    fn from(retry: Retry) -> Self {
+        Self::Retry(retry)
+    }
+}
+
+/// Any Rust error is a `RuntimeError`, its causes the traceback.
+impl<E: std::error::Error> From<E> for TaskError {
+    fn from(error: E) -> Self {
+        let mut causes = String::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push_str(&format!("  caused by: {cause}\n"));
+            source = cause.source();
+        }
+        let mut failure = Failure::new("RuntimeError", error.to_string());
+        failure.traceback = Some(causes);
+        Self::Failure(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_python_would_print_names_its_class() {
+        let failure = Failure::from_text("ValueError: no agent");
+        assert_eq!((failure.exc_type.as_str(), failure.exc_module.as_str()), ("ValueError", "builtins"));
+        assert_eq!(Failure::from_text("a.b.NotFoundError: x").class(), "a.b.NotFoundError");
+        assert_eq!(Failure::from_text("disk: full").to_string(), "RuntimeError: disk: full");
+    }
+}

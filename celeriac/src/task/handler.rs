@@ -1,0 +1,127 @@
+//! Async functions as tasks: each argument says how it is extracted.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Arguments, Context, Failure, TaskError};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A task's body with its types erased.
+pub(super) type Body =
+    Arc<dyn Fn(Invocation) -> BoxFuture<Result<Value, TaskError>> + Send + Sync>;
+
+/// One call of a task: where extractors take from.
+#[derive(Clone)]
+pub struct Invocation {
+    /// The running task.
+    pub context: Context,
+    /// Its arguments, bound to the signature.
+    pub arguments: Arguments,
+}
+
+/// A type that a task's function can ask for.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a task",
+    note = "take `Args<(A, B)>` for the task's arguments, `State<T>` for shared state, or `Context`"
+)]
+pub trait Extract: Sized {
+    /// Takes the value from a call.
+    fn extract(invocation: &Invocation) -> Result<Self, TaskError>;
+}
+
+/// The task's arguments: a tuple in the signature's order (followed by a list
+/// if it has `*args` and a map if it has `**kwargs`), or a struct by name.
+#[derive(Clone, Debug)]
+pub struct Args<T>(pub T);
+
+/// Shared state, by type.
+#[derive(Clone, Debug)]
+pub struct State<T>(pub Arc<T>);
+
+impl Extract for Context {
+    fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
+        Ok(invocation.context.clone())
+    }
+}
+
+impl Extract for Arguments {
+    fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
+        Ok(invocation.arguments.clone())
+    }
+}
+
+impl<T: Send + Sync + 'static> Extract for State<T> {
+    fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
+        let state = invocation.context.state();
+        state.map(Self).ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            Failure::new("RuntimeError", format!("the worker has no state of type {name}")).into()
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Extract for Args<T> {
+    fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
+        let Arguments { named, args, kwargs } = invocation.arguments.clone();
+        // A struct reads names, a tuple reads places.
+        let by_name = serde_json::from_value(Value::Object(named.clone()));
+        let value = by_name.or_else(|_| {
+            let mut places: Vec<Value> = named.into_iter().map(|(_, value)| value).collect();
+            places.extend(args.map(Value::Array));
+            places.extend(kwargs.map(Value::Object));
+            serde_json::from_value(Value::Array(places))
+        });
+        value
+            .map(Self)
+            .map_err(|error| Failure::new("TypeError", error.to_string()).into())
+    }
+}
+
+/// An async function that can be a task: its arguments are [`Extract`], its
+/// result is `Result<impl Serialize, TaskError>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a task",
+    note = "a task is an `async fn` of up to five extractors that returns `Result<impl Serialize, TaskError>`"
+)]
+pub trait Handler<A>: Clone + Send + Sync + 'static {
+    /// Runs the function once.
+    fn call(self, invocation: Invocation) -> impl Future<Output = Result<Value, TaskError>> + Send;
+}
+
+pub(super) fn body<H: Handler<A>, A: 'static>(handler: H) -> Body {
+    Arc::new(move |invocation| Box::pin(handler.clone().call(invocation)))
+}
+
+macro_rules! handler {
+    ($($argument:ident),*) => {
+        impl<F, Fut, R, $($argument),*> Handler<($($argument,)*)> for F
+        where
+            F: Fn($($argument),*) -> Fut + Clone + Send + Sync + 'static,
+            Fut: Future<Output = Result<R, TaskError>> + Send,
+            R: Serialize,
+            $($argument: Extract + Send,)*
+        {
+            async fn call(self, invocation: Invocation) -> Result<Value, TaskError> {
+                let future = {
+                    // A function without arguments takes nothing from the call.
+                    let _ = &invocation;
+                    self($($argument::extract(&invocation)?),*)
+                };
+                Ok(serde_json::to_value(future.await?)?)
+            }
+        }
+    };
+}
+
+handler!();
+handler!(A);
+handler!(A, B);
+handler!(A, B, C);
+handler!(A, B, C, D);
+handler!(A, B, C, D, E);

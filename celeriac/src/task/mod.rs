@@ -1,0 +1,102 @@
+//! How a function becomes a task.
+//!
+//! - [`Task`]: a registered task: name, parameters, options, body
+//! - [`Handler`]: which `async fn`s can be one, and the extractors they take
+//! - [`Context`]: what a running task knows and can do
+//! - [`TaskError`], [`Failure`]: how a run ends other than by a result
+//! - [`rusty`]: the bridge that runs `#[celery::task]` functions
+
+mod context;
+mod failure;
+mod handler;
+mod options;
+mod parameters;
+pub mod rusty;
+
+use std::sync::Arc;
+
+pub use context::{Context, Request, States};
+pub use failure::{Failure, Retry, TaskError};
+pub use handler::{Args, Extract, Handler, Invocation, State};
+pub use options::TaskOptions;
+pub use parameters::{Arguments, Parameters, SignatureError};
+
+use handler::Body;
+
+/// A task that a worker can run. As `celery.app.task.Task`.
+#[derive(Clone)]
+pub struct Task {
+    name: Arc<str>,
+    parameters: Parameters,
+    options: TaskOptions,
+    body: Body,
+}
+
+impl Task {
+    /// A task from its signature, written as in Python, and an async function:
+    ///
+    /// ```
+    /// use celeriac::task::{Args, Task, TaskError};
+    ///
+    /// async fn add(Args((x, y)): Args<(i64, i64)>) -> Result<i64, TaskError> {
+    ///     Ok(x + y)
+    /// }
+    /// let task = Task::new("tasks.add(x, y=1)", add)?;
+    /// assert_eq!(task.name(), "tasks.add");
+    /// # Ok::<(), celeriac::task::SignatureError>(())
+    /// ```
+    ///
+    /// The signature gives names, defaults, `*args` and `**kwargs`, so that
+    /// arguments bind, and fail to bind, exactly as in Python. A name without
+    /// parentheses takes whatever comes.
+    pub fn new<H, A>(signature: &str, handler: H) -> Result<Self, SignatureError>
+    where
+        H: Handler<A>,
+        A: 'static,
+    {
+        let (name, parameters) = Parameters::parse(signature)?;
+        Ok(Self::from_parts(name, parameters, handler::body(handler)))
+    }
+
+    fn from_parts(name: String, parameters: Parameters, body: Body) -> Self {
+        Self {
+            name: name.into(),
+            parameters,
+            options: TaskOptions::default(),
+            body,
+        }
+    }
+
+    /// The same task with other options.
+    #[must_use]
+    pub fn with(mut self, options: TaskOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The name that messages call it by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &TaskOptions {
+        &self.options
+    }
+
+    /// What it takes.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Binds the message's arguments and runs the task's body once.
+    pub(crate) async fn run(&self, context: Context) -> Result<serde_json::Value, TaskError> {
+        let body = context.body();
+        let function = self.name.rsplit('.').next().unwrap_or_default();
+        let arguments = self
+            .parameters
+            .bind(function, &body.args, &body.kwargs)
+            .map_err(|message| Failure::new("TypeError", message))?;
+        (self.body)(Invocation { context, arguments }).await
+    }
+}

@@ -1,0 +1,32 @@
+//! Options of a task, as attributes of a Python task class.
+
+/// What a task's registration may say; what it leaves out, the settings say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskOptions {
+    /// Acknowledge after the run (`task_acks_late`).
+    pub acks_late: Option<bool>,
+    /// Store no result (`task_ignore_result`).
+    pub ignore_result: Option<bool>,
+    /// Hard limit, seconds (`task_time_limit`).
+    pub time_limit: Option<f64>,
+    /// Soft limit, seconds (`task_soft_time_limit`).
+    pub soft_time_limit: Option<f64>,
+    /// Retries at most; `None` is without bound.
+    pub max_retries: Option<u32>,
+    /// Seconds before a retry that names no time of its own.
+    pub default_retry_delay: f64,
+}
+
+impl Default for TaskOptions {
+    /// Celery's defaults: 3 retries, 3 minutes apart.
+    fn default() -> Self {
+        Self {
+            acks_late: None,
+            ignore_result: None,
+            time_limit: None,
+            soft_time_limit: None,
+            max_retries: Some(3),
+            default_retry_delay: 180.0,
+        }
+    }
+}

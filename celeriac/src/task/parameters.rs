@@ -1,0 +1,255 @@
+//! A task's parameters, written and bound as in Python.
+
+use serde_json::{Map, Value};
+
+/// A signature that cannot be read; a mistake in the program.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid task signature {signature:?}: {reason}")]
+pub struct SignatureError {
+    signature: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Parameter {
+    name: String,
+    /// `None`: the argument is required.
+    default: Option<Value>,
+    keyword_only: bool,
+}
+
+/// What a task takes: `(x, y=1, *args, flag=False, **kwargs)`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parameters {
+    named: Vec<Parameter>,
+    var_args: bool,
+    var_kwargs: bool,
+    /// What is missing is left out rather than refused: for `#[celery::task]`
+    /// functions, whose optional arguments only their own types know.
+    lenient: bool,
+}
+
+/// A call's arguments after binding.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arguments {
+    /// The named parameters, in the signature's order.
+    pub named: Map<String, Value>,
+    /// What `*args` took, if the signature has it.
+    pub args: Option<Vec<Value>>,
+    /// What `**kwargs` took, if the signature has it.
+    pub kwargs: Option<Map<String, Value>>,
+}
+
+impl Parameters {
+    /// Reads `pkg.task(x, y=1)` into the name and what is in parentheses.
+    pub fn parse(signature: &str) -> Result<(String, Self), SignatureError> {
+        let wrong = |reason: &str| SignatureError {
+            signature: signature.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let Some((name, rest)) = signature.split_once('(') else {
+            return Ok((signature.to_owned(), Self::anything()));
+        };
+        let list = rest.strip_suffix(')').ok_or_else(|| wrong("no closing parenthesis"))?;
+        let mut parameters = Self::default();
+        for item in split(list) {
+            parameters.push(item).map_err(|reason| wrong(&reason))?;
+        }
+        Ok((name.trim().to_owned(), parameters))
+    }
+
+    /// `(*args, **kwargs)`.
+    pub fn anything() -> Self {
+        Self {
+            var_args: true,
+            var_kwargs: true,
+            ..Self::default()
+        }
+    }
+
+    /// These names, any of which may turn out to be optional.
+    pub(crate) fn lenient(names: &[&str]) -> Self {
+        let parameter = |&name: &&str| Parameter {
+            name: name.to_owned(),
+            default: None,
+            keyword_only: false,
+        };
+        Self {
+            named: names.iter().map(parameter).collect(),
+            lenient: true,
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, item: &str) -> Result<(), String> {
+        if item.starts_with("**") {
+            self.var_kwargs = true;
+        } else if item.starts_with('*') {
+            self.var_args = true;
+        } else {
+            let (name, default) = match item.split_once('=') {
+                Some((name, default)) => (name, Some(literal(default)?)),
+                None => (item, None),
+            };
+            self.named.push(Parameter {
+                name: name.trim().to_owned(),
+                default,
+                keyword_only: self.var_args,
+            });
+        }
+        Ok(())
+    }
+
+    /// Binds a call's arguments. The error is the text of the `TypeError` that
+    /// Python would raise from calling `function`.
+    pub fn bind(
+        &self,
+        function: &str,
+        args: &[Value],
+        kwargs: &Map<String, Value>,
+    ) -> Result<Arguments, String> {
+        let mut bound = Arguments {
+            kwargs: self.var_kwargs.then(Map::new),
+            ..Arguments::default()
+        };
+        let positional = self.named.iter().filter(|p| !p.keyword_only).count();
+        if args.len() > positional && !self.var_args {
+            return Err(self.too_many(function, positional, args.len()));
+        }
+        for (parameter, value) in self.named.iter().zip(args).take(positional) {
+            bound.named.insert(parameter.name.clone(), value.clone());
+        }
+        bound.args = self
+            .var_args
+            .then(|| args.iter().skip(positional).cloned().collect());
+        self.bind_keywords(function, kwargs, &mut bound)?;
+        self.fill_defaults(function, &mut bound)?;
+        Ok(bound)
+    }
+
+    fn bind_keywords(
+        &self,
+        function: &str,
+        kwargs: &Map<String, Value>,
+        bound: &mut Arguments,
+    ) -> Result<(), String> {
+        for (key, value) in kwargs {
+            if bound.named.contains_key(key) {
+                return Err(format!("{function}() got multiple values for argument '{key}'"));
+            } else if self.named.iter().any(|p| p.name == *key) {
+                bound.named.insert(key.clone(), value.clone());
+            } else if let Some(rest) = &mut bound.kwargs {
+                rest.insert(key.clone(), value.clone());
+            } else {
+                return Err(format!("{function}() got an unexpected keyword argument '{key}'"));
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_defaults(&self, function: &str, bound: &mut Arguments) -> Result<(), String> {
+        let given = std::mem::take(&mut bound.named);
+        let (mut positional, mut keyword) = (Vec::new(), Vec::new());
+        for parameter in &self.named {
+            match given.get(&parameter.name).or(parameter.default.as_ref()) {
+                Some(value) => {
+                    bound.named.insert(parameter.name.clone(), value.clone());
+                }
+                None if self.lenient => {}
+                None if parameter.keyword_only => keyword.push(parameter.name.as_str()),
+                None => positional.push(parameter.name.as_str()),
+            }
+        }
+        match (positional.is_empty(), keyword.is_empty()) {
+            (false, _) => Err(missing(function, "positional", &positional)),
+            (true, false) => Err(missing(function, "keyword-only", &keyword)),
+            (true, true) => Ok(()),
+        }
+    }
+
+    fn too_many(&self, function: &str, positional: usize, given: usize) -> String {
+        let required = self.named.iter().filter(|p| !p.keyword_only && p.default.is_none()).count();
+        let takes = if required == positional {
+            positional.to_string()
+        } else {
+            format!("from {required} to {positional}")
+        };
+        let plural = if positional == 1 { "" } else { "s" };
+        let verb = if given == 1 { "was" } else { "were" };
+        format!("{function}() takes {takes} positional argument{plural} but {given} {verb} given")
+    }
+}
+
+fn missing(function: &str, kind: &str, names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    let list = match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, second] => format!("{first} and {second}"),
+        [head @ .., last] => format!("{}, and {last}", head.join(", ")),
+    };
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!("{function}() missing {} required {kind} argument{plural}: {list}", names.len())
+}
+
+/// Splits at commas outside brackets and quotes.
+fn split(list: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut quoted) = (0_i32, false);
+    list.split(move |c: char| {
+        match c {
+            '"' | '\'' => quoted = !quoted,
+            '[' | '{' | '(' if !quoted => depth += 1,
+            ']' | '}' | ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0 && !quoted
+    })
+    .map(str::trim)
+    .filter(|item| !item.is_empty())
+}
+
+/// A default value: Python's `None`, `True`, `False` and quotes, or JSON.
+fn literal(text: &str) -> Result<Value, String> {
+    match text.trim() {
+        "None" => Ok(Value::Null),
+        "True" => Ok(true.into()),
+        "False" => Ok(false.into()),
+        text => serde_json::from_str(&text.replace('\'', "\""))
+            .map_err(|_| format!("cannot read the default {text}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn bind(signature: &str, args: Value, kwargs: Value) -> Result<Arguments, String> {
+        let (_, parameters) = Parameters::parse(signature).map_err(|e| e.to_string())?;
+        let args = args.as_array().cloned().unwrap_or_default();
+        let kwargs = kwargs.as_object().cloned().unwrap_or_default();
+        parameters.bind("add", &args, &kwargs)
+    }
+
+    #[test]
+    fn binds_as_python_does() -> Result<(), String> {
+        let bound = bind("t.add(x, y, z=None)", json!([1]), json!({"y": 2}))?;
+        assert_eq!(Value::Object(bound.named), json!({"x": 1, "y": 2, "z": null}));
+        let bound = bind("add(a, *args, n='x, y', **kw)", json!([1, 2, 3]), json!({"q": 4}))?;
+        assert_eq!(bound.args, Some(vec![json!(2), json!(3)]));
+        assert_eq!(Value::Object(bound.named), json!({"a": 1, "n": "x, y"}));
+        assert_eq!(bound.kwargs.map(Value::Object), Some(json!({"q": 4})));
+        Ok(())
+    }
+
+    /// The texts are CPython 3.11's.
+    #[test]
+    fn refuses_in_pythons_words() {
+        let refusal = |args, kwargs| bind("add(x, y)", args, kwargs).err().unwrap_or_default();
+        assert_eq!(refusal(json!([1]), json!({})), "add() missing 1 required positional argument: 'y'");
+        assert_eq!(refusal(json!([]), json!({})), "add() missing 2 required positional arguments: 'x' and 'y'");
+        assert_eq!(refusal(json!([1, 2, 3]), json!({})), "add() takes 2 positional arguments but 3 were given");
+        assert_eq!(refusal(json!([1]), json!({"x": 1})), "add() got multiple values for argument 'x'");
+        assert_eq!(refusal(json!([1, 2]), json!({"w": 1})), "add() got an unexpected keyword argument 'w'");
+    }
+}

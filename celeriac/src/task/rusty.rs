@@ -1,0 +1,245 @@
+//! The bridge to [rusty-celery](https://docs.rs/celery): runs
+//! `#[celery::task]` functions under Celeriac's own worker. The only module
+//! that names the `celery` crate.
+//!
+//! | rusty-celery | here |
+//! | --- | --- |
+//! | `ExpectedError("ValueError: …")` | a `ValueError`; `RuntimeError` for a text that names none |
+//! | retries without end, backing off, unless `max_retries` says otherwise | the same |
+//! | `time_limit`, `hard_time_limit` | the soft and the hard limit |
+//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`](crate::App) |
+//! | `on_success`, `on_failure` | are called |
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use celery::broker::{Broker, Delivery, DeliveryStream};
+use celery::error::{BrokerError, TaskError as RustyError};
+use celery::protocol::{Message, MessageHeaders, MessageProperties};
+use celery::task::{Request as RustyRequest, Task as RustyTask};
+use celery::{Celery, CeleryBuilder};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+
+use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
+use crate::message::{Body, Envelope, Headers};
+use crate::transport::Outgoing;
+
+/// The task of a `#[celery::task]` function:
+/// `worker.task(rusty::task::<add>())`.
+pub fn task<T>() -> Task
+where
+    T: RustyTask + 'static,
+    T::Returns: Serialize,
+{
+    let defaults = T::DEFAULTS;
+    let options = TaskOptions {
+        acks_late: defaults.acks_late,
+        time_limit: defaults.hard_time_limit.map(f64::from),
+        soft_time_limit: defaults.time_limit.map(f64::from),
+        max_retries: defaults.max_retries,
+        ..TaskOptions::default()
+    };
+    let body = Arc::new(|invocation| Box::pin(run::<T>(invocation)) as _);
+    Task::from_parts(T::NAME.to_owned(), Parameters::lenient(T::ARGS), body).with(options)
+}
+
+async fn run<T>(Invocation { context, arguments }: Invocation) -> Result<Value, TaskError>
+where
+    T: RustyTask,
+    T::Returns: Serialize,
+{
+    let function = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
+    let params: T::Params = serde_json::from_value(Value::Object(arguments.named))
+        .map_err(|error| Failure::new("TypeError", type_error(function, &error)))?;
+    let app = Arc::clone(application().await?);
+    let request = RustyRequest::<T>::new(app, message(&context), params.clone());
+    let task = T::from_request(request, T::DEFAULTS);
+    match task.run(params).await {
+        Ok(returned) => {
+            task.on_success(&returned).await;
+            Ok(serde_json::to_value(&returned)?)
+        }
+        Err(error) => {
+            if !matches!(error, RustyError::Retry(_)) {
+                task.on_failure(&error).await;
+            }
+            Err(translate(&task, error))
+        }
+    }
+}
+
+/// What `error` means to the worker. Whether retries are left, it knows itself.
+fn translate<T: RustyTask>(task: &T, error: RustyError) -> TaskError {
+    let retry = |eta, exc| TaskError::Retry(Retry { eta, exc, max_retries: None });
+    match error {
+        RustyError::Retry(eta) => retry(eta.or_else(|| task.retry_eta()), None),
+        RustyError::ExpectedError(text) => retry(task.retry_eta(), Some(Failure::from_text(&text))),
+        RustyError::UnexpectedError(text) if task.retry_for_unexpected() => {
+            retry(task.retry_eta(), Some(Failure::from_text(&text)))
+        }
+        RustyError::UnexpectedError(text) => Failure::from_text(&text).into(),
+        RustyError::TimeoutError => {
+            let timeout = Failure::with_args("builtins.TimeoutError", Vec::new());
+            retry(task.retry_eta(), Some(timeout))
+        }
+    }
+}
+
+/// serde's words for what Python would say of a call.
+fn type_error(function: &str, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(name) => format!("{function}() missing 1 required positional argument: '{name}'"),
+        None => format!("{function}() got an argument of the wrong type: {text}"),
+    }
+}
+
+/// The message as rusty-celery's request wants it: headers alone.
+fn message(context: &Context) -> Message {
+    let request = context.request();
+    let headers = context.headers();
+    let whole = |seconds: Option<f64>| seconds.map(|seconds| seconds.ceil() as u32);
+    Message {
+        properties: MessageProperties {
+            correlation_id: headers.id.clone(),
+            content_type: "application/json".to_owned(),
+            content_encoding: "utf-8".to_owned(),
+            reply_to: request.envelope.properties.reply_to.clone(),
+        },
+        headers: MessageHeaders {
+            id: headers.id.clone(),
+            task: headers.task.clone(),
+            lang: headers.lang.clone(),
+            root_id: headers.root_id.clone(),
+            parent_id: headers.parent_id.clone(),
+            group: headers.group.clone(),
+            meth: None,
+            shadow: headers.shadow.clone(),
+            eta: request.eta,
+            expires: request.expires,
+            retries: Some(headers.retries),
+            timelimit: (whole(headers.timelimit.0), whole(headers.timelimit.1)),
+            argsrepr: headers.argsrepr.clone(),
+            kwargsrepr: headers.kwargsrepr.clone(),
+            origin: headers.origin.clone(),
+        },
+        raw_body: Vec::new(),
+    }
+}
+
+/// The `Celery` that every request must hold. Its builder insists on a
+/// connection; a listener that accepts and stays silent satisfies it, and the
+/// broker is then replaced.
+async fn application() -> Result<&'static Arc<Celery>, TaskError> {
+    static APPLICATION: OnceCell<Arc<Celery>> = OnceCell::const_new();
+    let build = || async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let url = format!("redis://{}/", listener.local_addr()?);
+        let silence = tokio::spawn(async move { listener.accept().await });
+        let mut celery = CeleryBuilder::new("celeriac", &url)
+            .broker_connection_retry(false)
+            .build()
+            .await
+            .map_err(|error| std::io::Error::other(error.to_string()))?;
+        silence.abort();
+        celery.broker = Box::new(Bridge);
+        Ok::<_, std::io::Error>(Arc::new(celery))
+    };
+    Ok(APPLICATION.get_or_try_init(build).await?)
+}
+
+/// Sends through the application of the task that is running.
+struct Bridge;
+
+#[async_trait]
+impl Broker for Bridge {
+    fn safe_url(&self) -> String {
+        "celeriac".to_owned()
+    }
+
+    async fn send(&self, message: &Message, queue: &str) -> Result<(), BrokerError> {
+        let app = Context::current().ok_or(BrokerError::NotConnected)?.app().clone();
+        let route = app.settings().task_routes.lookup(&message.headers.task);
+        let routed = route.and_then(|route| route.queue.as_deref()).unwrap_or(queue);
+        let outgoing = Outgoing {
+            envelope: envelope(message, routed)?,
+            queue: routed.to_owned(),
+        };
+        let refused = |error: crate::Error| BrokerError::IoError(std::io::Error::other(error.to_string()));
+        app.publish(&[outgoing]).await.map_err(refused)
+    }
+
+    // Messages come to tasks by Celeriac's worker, never by this broker.
+
+    async fn consume(
+        &self,
+        _queue: &str,
+        _error_handler: Box<dyn Fn(BrokerError) + Send + Sync + 'static>,
+    ) -> Result<(String, Box<dyn DeliveryStream>), BrokerError> {
+        Err(BrokerError::NotConnected)
+    }
+
+    async fn cancel(&self, _consumer_tag: &str) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn ack(&self, _delivery: &dyn Delivery) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn retry(
+        &self,
+        _delivery: &dyn Delivery,
+        _eta: Option<DateTime<Utc>>,
+    ) -> Result<(), BrokerError> {
+        Err(BrokerError::NotConnected)
+    }
+
+    async fn increase_prefetch_count(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn decrease_prefetch_count(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn reconnect(&self, _connection_timeout: u32) -> Result<(), BrokerError> {
+        Ok(())
+    }
+}
+
+fn envelope(message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
+    let theirs = &message.headers;
+    let parent = Context::current();
+    let lineage = parent.as_ref().map(crate::app::lineage).unwrap_or_default();
+    let headers = Headers {
+        lang: Some("rust".to_owned()),
+        task: theirs.task.clone(),
+        id: theirs.id.clone(),
+        shadow: theirs.shadow.clone(),
+        eta: theirs.eta.map(|eta| eta.to_rfc3339()),
+        expires: theirs.expires.map(|expires| expires.to_rfc3339()),
+        retries: theirs.retries.unwrap_or_default(),
+        // rusty-celery has the soft limit first, Celery the hard one.
+        timelimit: (theirs.timelimit.1.map(f64::from), theirs.timelimit.0.map(f64::from)),
+        root_id: lineage.root_id.or_else(|| Some(theirs.id.clone())),
+        parent_id: lineage.parent_id,
+        argsrepr: theirs.argsrepr.clone(),
+        kwargsrepr: theirs.kwargsrepr.clone(),
+        origin: theirs.origin.clone(),
+        stamps: Some(Map::new()),
+        ..Headers::default()
+    };
+    let mut envelope = Envelope::new(headers, &Body::default(), queue, 0)?;
+    envelope.body = BASE64_STANDARD.encode(&message.raw_body);
+    Ok(envelope)
+}

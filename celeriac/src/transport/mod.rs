@@ -1,0 +1,78 @@
+//! Brokers: where messages wait.
+//!
+//! [`Transport`] is what a client and a worker need of one; [`redis`] speaks
+//! kombu's layout on Redis.
+
+pub mod redis;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Error;
+use crate::message::Envelope;
+
+/// Names a delivery until it is settled.
+pub type Tag = Arc<str>;
+
+/// A message handed to this worker, and to no other until it is settled.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its name for [`Transport::ack`] and the like.
+    pub tag: Tag,
+    /// The queue that it was in.
+    pub queue: Arc<str>,
+    /// The message as it lay there.
+    pub payload: Vec<u8>,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The queue that it goes to.
+    pub queue: String,
+    /// The message, priority included.
+    pub envelope: Envelope,
+}
+
+/// A broker. Every method may fail with a lost connection, and may then be
+/// called again: what it did twice, it did once.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends messages, all in one round trip.
+    async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error>;
+
+    /// Makes queues known to those who send by exchange and routing key.
+    async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error>;
+
+    /// Takes up to `max` messages from the queues; waits up to `patience` for
+    /// the first. From then on they are held by this worker.
+    async fn fetch(
+        &self,
+        queues: &[Arc<str>],
+        max: usize,
+        patience: Duration,
+    ) -> Result<Vec<Delivery>, Error>;
+
+    /// Settles a delivery: its message is done with.
+    async fn ack(&self, tag: &Tag) -> Result<(), Error>;
+
+    /// Settles a delivery by putting its message back where the next fetch
+    /// finds it, marked as redelivered.
+    async fn requeue(&self, tag: &Tag) -> Result<(), Error>;
+
+    /// Settles a delivery that nobody can run, and keeps it with the reason.
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), Error>;
+
+    /// Says that this worker is alive and holds what it has fetched; puts
+    /// back into the queues what dead workers held. To be called every
+    /// [`tend_interval`](Self::tend_interval).
+    async fn tend(&self) -> Result<(), Error>;
+
+    /// How often to call [`tend`](Self::tend).
+    fn tend_interval(&self) -> Duration;
+
+    /// Puts back what is still held, and leaves.
+    async fn leave(&self) -> Result<(), Error>;
+}

@@ -1,0 +1,140 @@
+//! The names of kombu's keys.
+
+use crate::config::{QueueOrder, TransportOptions};
+
+/// kombu's separator between a binding's parts.
+const BINDING_SEPARATOR: &str = "\u{6}\u{16}";
+
+/// Names keys under the transport's options.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+    separator: String,
+    steps: Vec<u8>,
+    order: QueueOrder,
+}
+
+impl Keys {
+    pub fn new(options: &TransportOptions) -> Self {
+        let mut steps = options.priority_steps.clone();
+        steps.sort_unstable();
+        if steps.is_empty() {
+            steps.push(0);
+        }
+        Self {
+            prefix: options.global_keyprefix.clone(),
+            separator: options.sep.clone(),
+            steps,
+            order: options.queue_order_strategy,
+        }
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The list that a message of this priority goes to: that of the highest
+    /// step that is not above it.
+    pub fn queue(&self, queue: &str, priority: u8) -> String {
+        let below = self.steps.iter().rev().find(|&&step| step <= priority);
+        self.step(queue, below.or(self.steps.last()).copied().unwrap_or(0))
+    }
+
+    fn step(&self, queue: &str, step: u8) -> String {
+        match step {
+            0 => self.named(queue),
+            step => format!("{}{queue}{}{step}", self.prefix, self.separator),
+        }
+    }
+
+    /// Every list of `queues` in the order in which they are read, each with
+    /// its queue's place. `turn` counts fetches, for round robin.
+    pub fn lists(&self, queues: &[impl AsRef<str>], turn: usize) -> Vec<(String, usize)> {
+        let mut order: Vec<usize> = (0..queues.len()).collect();
+        match self.order {
+            QueueOrder::RoundRobin => order.rotate_left(turn % queues.len().max(1)),
+            QueueOrder::Sorted => order.sort_by_key(|&i| queues.get(i).map(AsRef::as_ref)),
+            QueueOrder::Priority => {}
+        }
+        let list = |step, place: usize| {
+            queues.get(place).map(|queue| (self.step(queue.as_ref(), step), place))
+        };
+        let of_step = |&step| order.iter().filter_map(move |&place| list(step, place));
+        self.steps.iter().flat_map(of_step).collect()
+    }
+
+    pub fn unacked(&self) -> String {
+        self.named("unacked")
+    }
+
+    pub fn unacked_index(&self) -> String {
+        self.named("unacked_index")
+    }
+
+    pub fn unacked_mutex(&self) -> String {
+        self.named("unacked_mutex")
+    }
+
+    pub fn dead_letter(&self) -> String {
+        self.named("celeriac.dead_letter")
+    }
+
+    pub fn workers(&self) -> String {
+        self.named("celeriac.workers")
+    }
+
+    pub fn lease(&self, worker: &str) -> String {
+        self.named(&format!("celeriac.lease:{worker}"))
+    }
+
+    /// The tables of an exchange's bindings. The second keeps kombu 5.7's
+    /// sweep from deleting the first.
+    pub fn binding_tables(&self, exchange: &str) -> [String; 2] {
+        [
+            self.named(&format!("_kombu.binding.{exchange}")),
+            self.named(&format!("_kombu.binding_permanent.{exchange}")),
+        ]
+    }
+
+    /// The binding of a queue to the direct exchange of its own name.
+    pub fn binding_member(&self, queue: &str) -> String {
+        [queue, "", queue].join(BINDING_SEPARATOR)
+    }
+
+    /// The queue of a binding for this routing key.
+    pub fn bound_queue<'a>(&self, member: &'a str, routing_key: &str) -> Option<&'a str> {
+        let mut parts = member.split(BINDING_SEPARATOR);
+        let (key, _pattern, queue) = (parts.next()?, parts.next()?, parts.next()?);
+        (key == routing_key).then_some(queue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Channel._q_for_pri` of kombu 5.7.
+    #[test]
+    fn priorities_share_the_list_of_their_step() {
+        let keys = Keys::new(&TransportOptions::default());
+        let list = |priority| keys.queue("q", priority);
+        assert_eq!([list(0), list(2)], ["q", "q"]);
+        assert_eq!([list(3), list(5)], ["q\u{6}\u{16}3", "q\u{6}\u{16}3"]);
+        assert_eq!(list(200), "q\u{6}\u{16}9");
+    }
+
+    #[test]
+    fn steps_go_before_queues_and_queues_take_turns() {
+        let options = TransportOptions {
+            priority_steps: vec![0, 5],
+            sep: ":".to_owned(),
+            ..TransportOptions::default()
+        };
+        let lists = |turn| {
+            let lists = Keys::new(&options).lists(&["a", "b"], turn);
+            lists.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(lists(0), "a b a:5 b:5");
+        assert_eq!(lists(1), "b a b:5 a:5");
+    }
+}

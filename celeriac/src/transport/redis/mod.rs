@@ -1,0 +1,165 @@
+//! kombu's layout on Redis (`kombu/transport/redis.py`).
+//!
+//! | key | what it holds |
+//! | --- | --- |
+//! | `<queue>`, `<queue>\x06\x16<step>` | messages by priority step; pushed left, popped right |
+//! | `unacked` | tag → `[message, exchange, routing_key]` |
+//! | `unacked_index` | tag → time of delivery |
+//! | `_kombu.binding.<exchange>` | `routing_key\x06\x16pattern\x06\x16queue` |
+//! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
+//! | `celeriac.dead_letter` | messages that nobody can run |
+//!
+//! A pop and its entry in `unacked` are one script, so that a message is
+//! never in a worker's memory alone.
+
+mod fetch;
+mod keys;
+mod recovery;
+mod settle;
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ::redis::Client;
+use ::redis::aio::ConnectionManager;
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::{Delivery, Outgoing, Tag, Transport};
+use crate::config::TransportOptions;
+use crate::error::Error;
+use crate::redis_link;
+
+use fetch::Fetcher;
+use keys::Keys;
+
+/// Celery's broker on Redis 6.2 or newer.
+pub struct RedisTransport {
+    client: Client,
+    /// Carries everything but fetches; opens itself again.
+    connection: ConnectionManager,
+    keys: Keys,
+    options: TransportOptions,
+    /// Begins every tag of this worker's.
+    worker: String,
+    /// The connection that watches the queues; `None` until the first fetch
+    /// and after a fault.
+    fetcher: Mutex<Option<Fetcher>>,
+    /// What this worker has fetched and not settled.
+    held: Held,
+    /// Workers that had no lease when last looked at.
+    suspects: Mutex<HashSet<String>>,
+}
+
+/// The tags of unsettled deliveries.
+#[derive(Default)]
+struct Held(std::sync::Mutex<HashSet<Tag>>);
+
+impl Held {
+    fn tags(&self) -> std::sync::MutexGuard<'_, HashSet<Tag>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RedisTransport {
+    /// A transport to `url`; connects when first used.
+    pub fn new(url: &str, options: TransportOptions) -> Result<Self, Error> {
+        let client = redis_link::client("broker_url", url)?;
+        Ok(Self {
+            connection: redis_link::managed(&client, None::<NoPushes>)?,
+            client,
+            keys: Keys::new(&options),
+            options,
+            worker: Uuid::new_v4().simple().to_string(),
+            fetcher: Mutex::new(None),
+            held: Held::default(),
+            suspects: Mutex::default(),
+        })
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+}
+
+/// The type of a push sender that is not there.
+type NoPushes = tokio::sync::mpsc::UnboundedSender<::redis::PushInfo>;
+
+#[async_trait]
+impl Transport for RedisTransport {
+    async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
+        let mut pipeline = ::redis::pipe();
+        for Outgoing { queue, envelope } in messages {
+            let key = self.keys.queue(queue, envelope.properties.priority.unwrap_or(0));
+            pipeline.lpush(key, serde_json::to_vec(envelope)?).ignore();
+        }
+        Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error> {
+        let mut pipeline = ::redis::pipe();
+        for queue in queues {
+            let member = self.keys.binding_member(queue);
+            for table in self.keys.binding_tables(queue) {
+                pipeline.sadd(table, &member).ignore();
+            }
+        }
+        Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    async fn fetch(
+        &self,
+        queues: &[Arc<str>],
+        max: usize,
+        patience: Duration,
+    ) -> Result<Vec<Delivery>, Error> {
+        let mut slot = self.fetcher.lock().await;
+        let mut fetcher = match slot.take() {
+            Some(fetcher) => fetcher,
+            None => {
+                let fetcher = Fetcher::connect(self).await?;
+                self.put_back_all(&self.worker).await?;
+                fetcher
+            }
+        };
+        let deliveries = fetcher.fetch(queues, max, patience).await?;
+        // Not put back after an error: a connection that failed once is not trusted.
+        *slot = Some(fetcher);
+        self.held.tags().extend(deliveries.iter().map(|delivery| Arc::clone(&delivery.tag)));
+        Ok(deliveries)
+    }
+
+    async fn ack(&self, tag: &Tag) -> Result<(), Error> {
+        self.remove(tag).await?;
+        self.held.tags().remove(tag);
+        Ok(())
+    }
+
+    async fn requeue(&self, tag: &Tag) -> Result<(), Error> {
+        self.restore(tag).await?;
+        self.held.tags().remove(tag);
+        Ok(())
+    }
+
+    async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
+        self.bury(delivery, reason).await?;
+        self.held.tags().remove(&delivery.tag);
+        Ok(())
+    }
+
+    async fn tend(&self) -> Result<(), Error> {
+        self.renew().await?;
+        self.recover().await
+    }
+
+    fn tend_interval(&self) -> Duration {
+        Duration::from_secs_f64(self.options.worker_lease.max(1.0) / 3.0)
+    }
+
+    async fn leave(&self) -> Result<(), Error> {
+        self.held.tags().clear();
+        self.retire().await
+    }
+}

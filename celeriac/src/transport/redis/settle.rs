@@ -1,0 +1,119 @@
+//! What becomes of a message that this worker holds.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::Utc;
+use redis::{AsyncCommands, Script};
+use serde_json::{Value, json};
+
+use super::{Delivery, RedisTransport, Tag};
+use crate::error::Error;
+use crate::message::Envelope;
+
+/// Puts a message back, if nobody has settled it meanwhile. `KEYS`: unacked,
+/// unacked_index, the list. `ARGV`: tag, message.
+const PUT_BACK: &str = r"
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 1 then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  redis.call('RPUSH', KEYS[3], ARGV[2])
+end
+";
+
+impl RedisTransport {
+    pub(super) async fn remove(&self, tag: &str) -> Result<(), Error> {
+        let mut pipeline = redis::pipe();
+        pipeline.hdel(self.keys.unacked(), tag).ignore();
+        pipeline.zrem(self.keys.unacked_index(), tag).ignore();
+        Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    /// Puts a held message at the end of its list that is read next, as
+    /// kombu's `restore_by_tag`.
+    pub(super) async fn restore(&self, tag: &str) -> Result<(), Error> {
+        let entry: Option<Vec<u8>> = self.connection().hget(self.keys.unacked(), tag).await?;
+        let Some(entry) = entry else {
+            return Ok(self.connection().zrem(self.keys.unacked_index(), tag).await?);
+        };
+        match serde_json::from_slice::<(Envelope, String, String)>(&entry) {
+            Ok((envelope, exchange, routing_key)) => {
+                self.put_back(tag, envelope, &exchange, &routing_key).await
+            }
+            Err(error) => {
+                let delivery = Delivery {
+                    tag: tag.into(),
+                    queue: "".into(),
+                    payload: entry,
+                };
+                self.bury(&delivery, &format!("cannot restore the message: {error}")).await
+            }
+        }
+    }
+
+    async fn put_back(
+        &self,
+        tag: &str,
+        mut envelope: Envelope,
+        exchange: &str,
+        routing_key: &str,
+    ) -> Result<(), Error> {
+        envelope.mark_redelivered();
+        let queue = self.route(exchange, routing_key).await?;
+        let priority = envelope.properties.priority.unwrap_or(0);
+        Script::new(PUT_BACK)
+            .key(self.keys.unacked())
+            .key(self.keys.unacked_index())
+            .key(self.keys.queue(&queue, priority))
+            .arg(tag)
+            .arg(serde_json::to_vec(&envelope)?)
+            .invoke_async::<()>(&mut self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The queue that an exchange routes a key to. Entries of Celeriac's own
+    /// name the queue on the default exchange.
+    async fn route(&self, exchange: &str, routing_key: &str) -> Result<String, Error> {
+        if exchange.is_empty() {
+            return Ok(routing_key.to_owned());
+        }
+        let [table, _] = self.keys.binding_tables(exchange);
+        let members: Vec<String> = self.connection().smembers(table).await?;
+        let queue = members.iter().find_map(|member| self.keys.bound_queue(member, routing_key));
+        Ok(queue.unwrap_or(routing_key).to_owned())
+    }
+
+    /// Keeps a message that nobody can run, newest first.
+    pub(super) async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
+        let mut entry = json!({
+            "reason": reason,
+            "queue": &*delivery.queue,
+            "date": Utc::now().to_rfc3339(),
+        });
+        let (name, payload): (_, Value) = match std::str::from_utf8(&delivery.payload) {
+            Ok(text) => ("payload", text.into()),
+            Err(_) => ("payload_base64", BASE64_STANDARD.encode(&delivery.payload).into()),
+        };
+        entry[name] = payload;
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.lpush(self.keys.dead_letter(), entry.to_string()).ignore();
+        pipeline.hdel(self.keys.unacked(), &*delivery.tag).ignore();
+        pipeline.zrem(self.keys.unacked_index(), &*delivery.tag).ignore();
+        Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    /// Keeps what is held from being delivered again elsewhere: its time of
+    /// delivery becomes now.
+    pub(super) async fn touch(&self) -> Result<(), Error> {
+        let held: Vec<Tag> = self.held.tags().iter().cloned().collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let now = Utc::now().timestamp_micros() as f64 / 1e6;
+        let mut command = redis::cmd("ZADD");
+        command.arg(self.keys.unacked_index()).arg("XX");
+        for tag in &held {
+            command.arg(now).arg(&**tag);
+        }
+        Ok(command.exec_async(&mut self.connection()).await?)
+    }
+}

@@ -1,0 +1,109 @@
+//! Taking messages, for as long as the worker lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+
+use super::{Shared, life};
+use crate::error::Error;
+use crate::transport::Delivery;
+
+/// A fetch comes back after this even if nothing has happened: a wait without
+/// end is how a consumer stops without a word.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts to reach the broker.
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
+/// The shortest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// Leaving may not hold up the end for longer.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Takes messages and starts their lives until the shutdown begins.
+pub(super) async fn consume(shared: &Arc<Shared>) {
+    let mut pause = SHORTEST_PAUSE;
+    let mut declared = false;
+    while !shared.shutdown.is_warm() {
+        let fetched = tokio::select! {
+            fetched = fetch(shared, &mut declared) => fetched,
+            () = shared.shutdown.warm() => return,
+        };
+        match fetched {
+            Ok((deliveries, permits)) => {
+                pause = SHORTEST_PAUSE;
+                start(shared, deliveries, permits);
+            }
+            Err(error) => {
+                declared = false;
+                complain(shared, &error, pause);
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = shared.shutdown.warm() => return,
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Waits for room and then for messages that fill it.
+async fn fetch(
+    shared: &Shared,
+    declared: &mut bool,
+) -> Result<(Vec<Delivery>, OwnedSemaphorePermit), Error> {
+    let transport = shared.app.transport();
+    if !*declared {
+        transport.declare(&shared.queues).await?;
+        *declared = true;
+    }
+    let prefetch = Arc::clone(&shared.prefetch);
+    // Closed never, so this only waits.
+    let Ok(mut room) = prefetch.acquire_owned().await else {
+        return std::future::pending().await;
+    };
+    let more = shared.prefetch.available_permits().min(u32::MAX as usize) as u32;
+    if let Ok(rest) = Arc::clone(&shared.prefetch).try_acquire_many_owned(more) {
+        room.merge(rest);
+    }
+    let deliveries = transport.fetch(&shared.queues, room.num_permits(), PATIENCE).await?;
+    Ok((deliveries, room))
+}
+
+fn start(shared: &Arc<Shared>, deliveries: Vec<Delivery>, mut room: OwnedSemaphorePermit) {
+    for delivery in deliveries {
+        if let Some(permit) = room.split(1) {
+            let shared_by_life = Arc::clone(shared);
+            shared.lives.spawn(life::live(shared_by_life, delivery, permit));
+        }
+    }
+}
+
+fn complain(shared: &Shared, error: &Error, pause: Duration) {
+    tracing::error!(
+        "consumer: Cannot connect to {}: {error}. Trying again in {:.2} seconds...",
+        shared.app.broker_address(),
+        pause.as_secs_f64()
+    );
+}
+
+/// Keeps what is held, and brings back what others lost, until aborted.
+pub(super) async fn tend(shared: Arc<Shared>) {
+    let transport = shared.app.transport();
+    loop {
+        if let Err(error) = transport.tend().await {
+            tracing::warn!(%error, "cannot renew what is held");
+        }
+        sleep(transport.tend_interval()).await;
+    }
+}
+
+/// Gives back what is still held.
+pub(super) async fn leave(shared: &Shared) {
+    let leaving = tokio::time::timeout(FAREWELL, shared.app.transport().leave()).await;
+    match leaving {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "cannot give back what is held; others will"),
+        Err(_) => tracing::warn!("cannot give back what is held in time; others will"),
+    }
+}

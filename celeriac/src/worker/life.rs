@@ -1,0 +1,162 @@
+//! One message's life: decode, *known? expired?*, eta, slot, run, settle.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+
+use super::settle::{Outcome, Settlement, insist};
+use super::{Shared, follow, limits};
+use crate::message::Envelope;
+use crate::results::{TaskMeta, states};
+use crate::task::{Context, Failure, Request, Task};
+use crate::transport::Delivery;
+
+/// Carries a message from its delivery to its end. `room` is its place among
+/// the prefetched.
+pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSemaphorePermit) {
+    let Some(request) = read(&shared, &delivery).await else {
+        return;
+    };
+    let headers = request.headers();
+    let Some(task) = shared.tasks.get(&headers.task).cloned() else {
+        return refuse_unknown(&shared, &delivery, request).await;
+    };
+    tracing::info!("Task {}[{}] received", headers.task, headers.id);
+    let settlement = Settlement::new(&shared, &delivery, &task, request);
+    // Held until the end: the permit is what bounds the reserved.
+    let Some(_room) = settlement.await_eta(room).await else {
+        return;
+    };
+    let Some(slot) = settlement.await_slot().await else {
+        return;
+    };
+    settlement.run(slot).await;
+}
+
+/// The request in a delivery; what cannot be read is kept aside.
+async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
+    let decoded = Envelope::decode(&delivery.payload).and_then(|envelope| {
+        let accept = &shared.app.settings().accept_content.0;
+        let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&shared.nodename));
+        let request = Request::new(envelope, accept, queue, node)?;
+        follow::check(&request.body.embed)?;
+        Ok(request)
+    });
+    match decoded {
+        Ok(request) => Some(request),
+        Err(error) => {
+            let reason = error.to_string();
+            tracing::error!(queue = &*delivery.queue, "Refused a message: {reason}");
+            let transport = shared.app.transport();
+            insist(shared, "dead-letter", || transport.dead_letter(delivery, &reason)).await;
+            None
+        }
+    }
+}
+
+/// As Celery's `on_unknown_task`; and the message is kept.
+async fn refuse_unknown(shared: &Shared, delivery: &Delivery, request: Request) {
+    let name = request.headers().task.clone();
+    tracing::error!(
+        "Received unregistered task of type '{name}'[{}]. The message has been kept in the dead-letter list.",
+        request.headers().id
+    );
+    let failure = Failure::new("celery.exceptions.NotRegistered", name.clone());
+    if let Some(store) = shared.app.result_store() {
+        let exception = crate::results::exception(&failure);
+        let extended = shared.app.settings().result_extended;
+        let meta = TaskMeta::of_request(&request, extended, states::FAILURE, exception, None);
+        insist(shared, "store a result", || store.store(&meta)).await;
+    }
+    let reason = format!("unregistered task {name}");
+    let transport = shared.app.transport();
+    insist(shared, "dead-letter", || transport.dead_letter(delivery, &reason)).await;
+}
+
+impl Settlement<'_> {
+    /// Waits until the request may run, outside the prefetched: a held message
+    /// takes no room from others. `None`: it has been settled otherwise.
+    async fn await_eta(&self, room: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        let eta = self.request().eta;
+        let wait = eta.and_then(|eta| (eta - Utc::now()).to_std().ok());
+        let Some(wait) = wait else {
+            return Some(room);
+        };
+        let shared = self.shared();
+        drop(room);
+        let due = async {
+            tokio::time::sleep(wait).await;
+            Arc::clone(&shared.prefetch).acquire_owned().await.ok()
+        };
+        self.unless_shutdown(due).await.flatten()
+    }
+
+    /// Waits for a slot, and for the limits on what may still run.
+    async fn await_slot(&self) -> Option<SemaphorePermit<'_>> {
+        let slot = self.unless_shutdown(self.shared().slots.acquire()).await?.ok()?;
+        let expires = self.request().expires;
+        if expires.is_some_and(|expires| Utc::now() > expires) {
+            self.settle(Outcome::Revoked("expired")).await;
+            return None;
+        }
+        Some(slot)
+    }
+
+    /// Waits for `future`; at a shutdown the message goes back to its queue.
+    async fn unless_shutdown<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.shared().shutdown.warm() => {
+                self.requeue().await;
+                None
+            }
+            output = future => Some(output),
+        }
+    }
+
+    /// Runs the task in its slot and settles how it ended.
+    async fn run(&self, slot: SemaphorePermit<'_>) {
+        if !self.acks_late() {
+            self.ack().await;
+        }
+        if self.shared().app.settings().task_track_started {
+            self.store_started().await;
+        }
+        let run = limits::run(self.task(), self.context(), self.limits());
+        let outcome = tokio::select! {
+            outcome = run => outcome,
+            () = self.shared().shutdown.cold() => return self.abandon().await,
+        };
+        // The slot is for running: what the outcome leaves behind needs none.
+        drop(slot);
+        self.settle(outcome).await;
+    }
+
+    /// A cold shutdown: what is not acknowledged yet runs again elsewhere.
+    async fn abandon(&self) {
+        let headers = self.request().headers();
+        tracing::warn!("Task {}[{}] was cut off", headers.task, headers.id);
+        if self.acks_late() {
+            self.requeue().await;
+        }
+    }
+}
+
+/// `{"pid", "hostname"}`, the result while a task runs.
+pub(super) fn started(context: &Context) -> Value {
+    let hostname = &*context.request().hostname;
+    serde_json::json!({"pid": std::process::id(), "hostname": hostname})
+}
+
+/// The limits of one run: the message's, else the task's, else the settings'.
+pub(super) fn limits_of(context: &Context, task: &Task) -> limits::Limits {
+    let settings = context.app().settings();
+    let (hard, soft) = context.headers().timelimit;
+    let options = task.options();
+    limits::Limits {
+        hard: hard.or(options.time_limit).or(settings.task_time_limit),
+        soft: soft.or(options.soft_time_limit).or(settings.task_soft_time_limit),
+    }
+}

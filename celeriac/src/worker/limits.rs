@@ -1,0 +1,87 @@
+//! A run under its time limits, and whatever it does.
+
+use std::any::Any;
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::Outcome;
+use crate::task::{Context, Failure, Task, TaskError};
+
+/// Seconds that a run may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    pub hard: Option<f64>,
+    pub soft: Option<f64>,
+}
+
+/// Runs the task once. A panic is a failure; a limit drops the run at its
+/// next await.
+pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outcome {
+    let body = AssertUnwindSafe(task.run(context.clone())).catch_unwind();
+    tokio::select! {
+        ended = context.scope(body) => match ended {
+            Ok(result) => Outcome::from(result),
+            Err(panic) => Outcome::Failure(panicked(&*panic)),
+        },
+        () = soft_limit(context, limits.soft) => {
+            let class = "billiard.exceptions.SoftTimeLimitExceeded";
+            Outcome::Failure(Failure::with_args(class, Vec::new()))
+        }
+        () = after(limits.hard) => {
+            let limit = limits.hard.map(number).unwrap_or_default();
+            let class = "billiard.exceptions.TimeLimitExceeded";
+            Outcome::Failure(Failure::with_args(class, vec![limit]))
+        }
+    }
+}
+
+/// Strikes at the soft limit; ends only if the task does not look after it.
+async fn soft_limit(context: &Context, limit: Option<f64>) {
+    after(limit).await;
+    tracing::warn!("Soft time limit ({}s) exceeded for {}", limit.unwrap_or_default(), context.id());
+    if context.strike_soft_limit() {
+        pending::<()>().await;
+    }
+}
+
+async fn after(seconds: Option<f64>) {
+    match seconds.map(Duration::try_from_secs_f64) {
+        Some(Ok(limit)) if !limit.is_zero() => sleep(limit).await,
+        _ => pending().await,
+    }
+}
+
+/// A whole number of seconds is written without a fraction, as Python has it.
+fn number(seconds: f64) -> Value {
+    if seconds.fract() == 0.0 {
+        (seconds as i64).into()
+    } else {
+        seconds.into()
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Failure::new("RuntimeError", format!("the task panicked: {text}"))
+}
+
+impl From<Result<Value, TaskError>> for Outcome {
+    fn from(result: Result<Value, TaskError>) -> Self {
+        match result {
+            Ok(value) => Self::Success(value),
+            Err(TaskError::Failure(failure)) => Self::Failure(failure),
+            Err(TaskError::Retry(retry)) => Self::Retry(retry),
+            Err(TaskError::Reject { reason, requeue }) => Self::Reject { reason, requeue },
+            Err(TaskError::Ignore) => Self::Ignore,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The worker: takes messages from queues and runs their tasks.
+//!
+//! - [`Worker`]: what it runs, and how it is set up
+//! - `consumer`: takes messages, and comes back after a lost connection
+//! - `life`: one message's way from its queue to its end
+//! - `limits`: a run under its time limits
+//! - `settle`: what a run's [`Outcome`] leaves behind
+//! - `follow`: callbacks, chains and errbacks
+//! - [`Shutdown`]: warm and cold
+
+mod consumer;
+mod follow;
+mod life;
+mod limits;
+mod settle;
+mod shutdown;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, hostname};
+use crate::error::Error;
+use crate::task::{States, Task};
+
+pub use settle::Outcome;
+pub use shutdown::Shutdown;
+
+/// A worker that is being set up.
+///
+/// ```no_run
+/// use celeriac::task::{Args, Task, TaskError};
+/// use celeriac::{App, Settings, Worker};
+///
+/// async fn add(Args((x, y)): Args<(i64, i64)>) -> Result<i64, TaskError> {
+///     Ok(x + y)
+/// }
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = App::new(Settings::default())?;
+/// Worker::new(app).task(Task::new("tasks.add(x, y)", add)?).run().await?;
+/// # Ok(()) }
+/// ```
+pub struct Worker {
+    app: App,
+    tasks: HashMap<String, Task>,
+    states: States,
+    queues: Vec<Arc<str>>,
+    nodename: String,
+    concurrency: usize,
+}
+
+/// What the parts of a running worker share.
+pub(crate) struct Shared {
+    app: App,
+    tasks: HashMap<String, Task>,
+    states: Arc<States>,
+    queues: Vec<Arc<str>>,
+    nodename: Arc<str>,
+    /// One permit for each task that may run at once.
+    slots: Semaphore,
+    /// One permit for each message that may be reserved or running.
+    prefetch: Arc<Semaphore>,
+    /// Every message's life, so that a shutdown can wait for them.
+    lives: TaskTracker,
+    shutdown: Shutdown,
+}
+
+impl Worker {
+    /// A worker for `app`, set up as its settings say: `celery@<host>` on
+    /// `task_queues`.
+    pub fn new(app: App) -> Self {
+        let settings = app.settings();
+        let names: Vec<&str> = match settings.task_queues.as_slice() {
+            [] => vec![&settings.task_default_queue],
+            queues => queues.iter().map(|queue| queue.name.as_str()).collect(),
+        };
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            tasks: HashMap::new(),
+            states: States::new(),
+            queues: names.into_iter().map(Arc::from).collect(),
+            nodename: format!("celery@{}", hostname()),
+            concurrency: settings.worker_concurrency.unwrap_or_else(cores).max(1),
+            app,
+        }
+    }
+
+    /// Registers a task.
+    #[must_use]
+    pub fn task(mut self, task: Task) -> Self {
+        self.tasks.insert(task.name().to_owned(), task);
+        self
+    }
+
+    /// Shares a value with all tasks, found by its type.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(mut self, state: Arc<T>) -> Self {
+        self.states.insert(TypeId::of::<T>(), state);
+        self
+    }
+
+    /// Consumes these queues instead (`-Q`).
+    #[must_use]
+    pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.queues = queues.into_iter().map(|queue| queue.as_ref().into()).collect();
+        self
+    }
+
+    /// Takes this name instead (`-n`).
+    #[must_use]
+    pub fn nodename(mut self, nodename: impl Into<String>) -> Self {
+        self.nodename = nodename.into();
+        self
+    }
+
+    /// Runs this many tasks at once instead (`-c`).
+    #[must_use]
+    pub fn concurrency(mut self, slots: usize) -> Self {
+        self.concurrency = slots.max(1);
+        self
+    }
+
+    /// The names of the registered tasks, in order.
+    pub fn registered(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tasks.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Works until the process is told to end: TERM and INT let running tasks
+    /// finish, a second one and QUIT do not.
+    ///
+    /// # Errors
+    /// Only what makes work impossible. A lost broker is waited for.
+    pub async fn run(self) -> Result<(), Error> {
+        let shutdown = Shutdown::on_signals()?;
+        self.run_until(shutdown).await
+    }
+
+    /// Works until `shutdown` says otherwise.
+    pub async fn run_until(self, shutdown: Shutdown) -> Result<(), Error> {
+        let shared = Arc::new(self.share(shutdown));
+        shared.announce();
+        let tending = tokio::spawn(consumer::tend(Arc::clone(&shared)));
+        consumer::consume(&shared).await;
+        shared.finish().await;
+        tending.abort();
+        consumer::leave(&shared).await;
+        Ok(())
+    }
+
+    fn share(self, shutdown: Shutdown) -> Shared {
+        let prefetch = match self.app.settings().worker_prefetch_multiplier {
+            0 => Semaphore::MAX_PERMITS,
+            multiplier => self.concurrency.saturating_mul(multiplier),
+        };
+        Shared {
+            tasks: self.tasks,
+            states: Arc::new(self.states),
+            queues: self.queues,
+            nodename: self.nodename.into(),
+            slots: Semaphore::new(self.concurrency),
+            prefetch: Arc::new(Semaphore::new(prefetch.min(Semaphore::MAX_PERMITS))),
+            lives: TaskTracker::new(),
+            shutdown,
+            app: self.app,
+        }
+    }
+}
+
+impl Shared {
+    fn announce(&self) {
+        let settings = self.app.settings();
+        tracing::info!(
+            transport = self.app.broker_address(),
+            results = settings.result_backend.as_deref().map(crate::error::hide_password),
+            concurrency = self.slots.available_permits(),
+            queues = self.queues.join(","),
+            tasks = self.tasks.len(),
+            "{} ready.",
+            self.nodename
+        );
+    }
+
+    /// Waits for the tasks that run, as long as the shutdown is a warm one.
+    async fn finish(&self) {
+        self.lives.close();
+        let patience = self.app.settings().worker_soft_shutdown_timeout;
+        let soft_end = async {
+            match patience.filter(|&seconds| seconds > 0.0) {
+                Some(seconds) => {
+                    tokio::time::sleep(std::time::Duration::from_secs_f64(seconds)).await;
+                    self.shutdown.cool();
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.lives.wait() => return,
+            () = soft_end => {}
+            () = self.shutdown.cold() => {}
+        }
+        // The lives see the cold shutdown themselves and give back what they can.
+        let grace = std::time::Duration::from_secs(5);
+        let _ = tokio::time::timeout(grace, self.lives.wait()).await;
+    }
+}

@@ -1,0 +1,275 @@
+//! What a run leaves behind: result, retry, followers; and then, only then,
+//! the acknowledgement.
+
+use std::time::{Duration, Instant};
+
+use backon::{ExponentialBuilder, Retryable};
+use chrono::{SecondsFormat, Utc};
+use serde_json::Value;
+
+use super::life::{limits_of, started};
+use super::limits::Limits;
+use super::{Shared, follow};
+use crate::error::Error;
+use crate::message::repr;
+use crate::results::{TaskMeta, exception, states};
+use crate::task::{Context, Failure, Request, Retry, Task};
+use crate::transport::{Delivery, Outgoing};
+
+/// How a message's life can end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The task returned a value.
+    Success(Value),
+    /// It failed.
+    Failure(Failure),
+    /// It is to be run again.
+    Retry(Retry),
+    /// The message is refused.
+    Reject {
+        /// Why.
+        reason: String,
+        /// Whether it goes back to its queue.
+        requeue: bool,
+    },
+    /// Nothing is to be stored.
+    Ignore,
+    /// It was not run, and will not be.
+    Revoked(&'static str),
+}
+
+/// A request and all that settling it needs.
+pub(super) struct Settlement<'a> {
+    shared: &'a Shared,
+    delivery: &'a Delivery,
+    task: &'a Task,
+    context: Context,
+    begun: Instant,
+}
+
+impl<'a> Settlement<'a> {
+    pub fn new(shared: &'a Shared, delivery: &'a Delivery, task: &'a Task, request: Request) -> Self {
+        Self {
+            context: Context::new(shared.app.clone(), request, shared.states.clone()),
+            shared,
+            delivery,
+            task,
+            begun: Instant::now(),
+        }
+    }
+
+    pub fn shared(&self) -> &'a Shared {
+        self.shared
+    }
+
+    pub fn task(&self) -> &'a Task {
+        self.task
+    }
+
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub fn request(&self) -> &Request {
+        self.context.request()
+    }
+
+    pub fn limits(&self) -> Limits {
+        limits_of(&self.context, self.task)
+    }
+
+    pub fn acks_late(&self) -> bool {
+        let settings = self.shared.app.settings();
+        self.task.options().acks_late.unwrap_or(settings.task_acks_late)
+    }
+
+    /// Leaves behind what `outcome` asks for.
+    pub async fn settle(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Success(value) => self.succeed(value).await,
+            Outcome::Failure(failure) => self.fail(failure).await,
+            Outcome::Retry(retry) => self.retry(retry).await,
+            Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
+            Outcome::Ignore => self.end(true).await,
+            Outcome::Revoked(reason) => self.revoke(reason).await,
+        }
+    }
+
+    async fn succeed(&self, value: Value) {
+        let followers = follow::after_success(&self.context, &value);
+        let shown = repr::result(&value);
+        if !self.ignores_result() {
+            self.store(states::SUCCESS, value, None).await;
+        }
+        self.send_followers(followers).await;
+        self.end(true).await;
+        self.log_end(&format!("succeeded in {}s: {shown}", self.runtime()), false);
+    }
+
+    async fn fail(&self, failure: Failure) {
+        if self.stores_errors() {
+            self.store(states::FAILURE, exception(&failure), Some(failure.traceback())).await;
+        }
+        self.send_followers(follow::after_failure(&self.context)).await;
+        self.end(self.shared.app.settings().task_acks_on_failure_or_timeout).await;
+        self.log_end(&format!("raised unexpected: {failure}"), true);
+    }
+
+    /// Sends the same message again with one retry more, or gives up.
+    async fn retry(&self, retry: Retry) {
+        let headers = self.request().headers();
+        let most = retry.max_retries.or(self.task.options().max_retries);
+        if most.is_some_and(|most| headers.retries >= most) {
+            let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
+            return self.fail(failure).await;
+        }
+        let delay = Duration::from_secs_f64(self.task.options().default_retry_delay.max(0.0));
+        let eta = retry.eta.unwrap_or_else(|| Utc::now() + delay);
+        let mut envelope = self.request().envelope.clone();
+        envelope.headers.retries += 1;
+        envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
+        envelope.headers.extra.remove("redelivered");
+        envelope.properties.delivery_info.redelivered = None;
+        envelope.properties.delivery_tag = Some(uuid::Uuid::new_v4().to_string().into());
+        let queue = self.request().queue.to_string();
+        if self.stores_errors() {
+            let cause = retry.exc.as_ref();
+            let traceback = cause.map(Failure::traceback).unwrap_or_default();
+            let result = cause.map_or(Value::Null, exception);
+            self.store(states::RETRY, result, Some(traceback)).await;
+        }
+        self.send_followers(vec![Outgoing { queue, envelope }]).await;
+        self.end(true).await;
+        let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0).round();
+        let cause = retry.exc.map(|exc| format!(": {exc}")).unwrap_or_default();
+        self.log_end(&format!("retry: Retry in {seconds}s{cause}"), false);
+    }
+
+    fn max_retries_exceeded(&self) -> Failure {
+        let headers = self.request().headers();
+        let text = format!(
+            "Can't retry {}[{}] args:{} kwargs:{}",
+            headers.task,
+            headers.id,
+            repr::args(&self.request().body.args),
+            repr::kwargs(&self.request().body.kwargs),
+        );
+        Failure::new("celery.exceptions.MaxRetriesExceededError", text)
+    }
+
+    async fn reject(&self, reason: &str, requeue: bool) {
+        // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
+        if self.acks_late() {
+            if requeue {
+                self.requeue().await;
+            } else {
+                self.bury(reason).await;
+            }
+        }
+        self.log_end(&format!("rejected: {reason}"), true);
+    }
+
+    async fn revoke(&self, reason: &'static str) {
+        let failure = Failure::new("celery.exceptions.TaskRevokedError", reason);
+        if self.stores_errors() {
+            self.store(states::REVOKED, exception(&failure), None).await;
+        }
+        self.ack().await;
+        self.log_end(&format!("was revoked: {reason}"), false);
+    }
+
+    /// Settles a late acknowledgement; an early one is long done.
+    async fn end(&self, acknowledge: bool) {
+        match (self.acks_late(), acknowledge) {
+            (false, _) => {}
+            (true, true) => self.ack().await,
+            (true, false) => self.bury("failed, and task_acks_on_failure_or_timeout is off").await,
+        }
+    }
+
+    fn ignores_result(&self) -> bool {
+        let asked = self.request().headers().ignore_result;
+        let settings = self.shared.app.settings();
+        asked || self.task.options().ignore_result.unwrap_or(settings.task_ignore_result)
+    }
+
+    fn stores_errors(&self) -> bool {
+        !self.ignores_result() || self.shared.app.settings().task_store_errors_even_if_ignored
+    }
+
+    pub async fn store_started(&self) {
+        if !self.ignores_result() {
+            self.store(states::STARTED, started(&self.context), None).await;
+        }
+    }
+
+    async fn store(&self, state: &str, result: Value, traceback: Option<String>) {
+        if let Some(store) = self.shared.app.result_store() {
+            let meta = TaskMeta::of(&self.context, state, result, traceback);
+            insist(self.shared, "store a result", || store.store(&meta)).await;
+        }
+    }
+
+    async fn send_followers(&self, signatures: Vec<Outgoing>) {
+        if !signatures.is_empty() {
+            let transport = self.shared.app.transport();
+            insist(self.shared, "publish", || transport.publish(&signatures)).await;
+        }
+    }
+
+    pub async fn ack(&self) {
+        let transport = self.shared.app.transport();
+        insist(self.shared, "acknowledge", || transport.ack(&self.delivery.tag)).await;
+    }
+
+    pub async fn requeue(&self) {
+        let transport = self.shared.app.transport();
+        insist(self.shared, "requeue", || transport.requeue(&self.delivery.tag)).await;
+    }
+
+    async fn bury(&self, reason: &str) {
+        let transport = self.shared.app.transport();
+        insist(self.shared, "dead-letter", || transport.dead_letter(self.delivery, reason)).await;
+    }
+
+    fn runtime(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    fn log_end(&self, how: &str, bad: bool) {
+        let headers = self.request().headers();
+        if bad {
+            tracing::error!("Task {}[{}] {how}", headers.task, headers.id);
+        } else {
+            tracing::info!("Task {}[{}] {how}", headers.task, headers.id);
+        }
+    }
+}
+
+/// Does what must be done before a message may be forgotten, as often as it
+/// takes. Only a cold shutdown ends it: the message is not acknowledged then,
+/// and runs again.
+pub(super) async fn insist<F, Fut>(shared: &Shared, what: &str, operation: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<(), Error>>,
+{
+    let patiently = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times();
+    let persistent = operation
+        .retry(patiently)
+        .notify(|error, pause| tracing::warn!(%error, ?pause, "cannot {what}; trying again"));
+    tokio::select! {
+        _ = persistent => {}
+        () = after_cold(shared) => tracing::error!("gave up: cannot {what}"),
+    }
+}
+
+/// A moment after a cold shutdown, so that a broker that is there is still told.
+async fn after_cold(shared: &Shared) {
+    shared.shutdown.cold().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+}

@@ -1,0 +1,88 @@
+//! How a worker is told to end.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+
+/// Tells every part of a worker to end. *Warm*: nothing new is begun, what
+/// runs may finish. *Cold*: what runs is dropped.
+#[derive(Clone, Default)]
+pub struct Shutdown(Arc<Phases>);
+
+#[derive(Default)]
+struct Phases {
+    warm: CancellationToken,
+    cold: CancellationToken,
+}
+
+impl Shutdown {
+    /// A shutdown that nobody but its owner begins.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A shutdown that begins as Celery's does: warm on the first TERM or INT,
+    /// cold on the next and on QUIT.
+    pub fn on_signals() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|error| Error::Connection(Box::new(error)));
+        let mut term = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut quit = listen(SignalKind::quit())?;
+        let shutdown = Self::new();
+        let told = shutdown.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = term.recv() => told.next(),
+                    _ = interrupt.recv() => told.next(),
+                    _ = quit.recv() => told.cool(),
+                }
+            }
+        });
+        Ok(shutdown)
+    }
+
+    fn next(&self) {
+        if self.0.warm.is_cancelled() {
+            self.cool();
+        } else {
+            self.begin();
+        }
+    }
+
+    /// Begins a warm shutdown.
+    pub fn begin(&self) {
+        tracing::warn!("Warm shutdown: waiting for running tasks");
+        self.0.warm.cancel();
+    }
+
+    /// Begins a cold shutdown.
+    pub fn cool(&self) {
+        tracing::warn!("Cold shutdown");
+        self.0.warm.cancel();
+        self.0.cold.cancel();
+    }
+
+    /// Waits until nothing new is to be begun.
+    pub async fn warm(&self) {
+        self.0.warm.cancelled().await;
+    }
+
+    /// Waits until what runs is to be dropped.
+    pub async fn cold(&self) {
+        self.0.cold.cancelled().await;
+    }
+
+    /// Whether nothing new is to be begun.
+    pub fn is_warm(&self) -> bool {
+        self.0.warm.is_cancelled()
+    }
+
+    /// Whether what runs is to be dropped.
+    pub fn is_cold(&self) -> bool {
+        self.0.cold.is_cancelled()
+    }
+}
