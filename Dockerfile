@@ -59,7 +59,7 @@ ENTRYPOINT ["beat"]
 
 FROM runtime AS api
 COPY --from=build /out/api /usr/local/bin/
-ENV CELERIAC_API_HOST=0.0.0.0
+ENV CELERIAC_API_BIND=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8000/health"]
