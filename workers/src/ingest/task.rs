@@ -1,0 +1,71 @@
+//! `ingest.run`, the task: one run of the worker's [`Ingestion`].
+#![allow(missing_docs, non_local_definitions)] // how the macro writes its items
+
+use async_trait::async_trait;
+use celeriac::Signature;
+use celeriac::task::Context;
+use celery::error::TaskError;
+use celery::task::TaskResult;
+use store::NewCall;
+
+use super::{CallSender, IngestError, Ingestion, Report, SendError};
+
+/// The task that calls are sent to.
+const PROCESS: &str = "insights.process";
+
+/// Brings in up to `limit` rows; without it, as many as the settings say.
+/// Faults that may pass are tried again later, from where the run stopped.
+#[celery::task(
+    name = "ingest.run",
+    acks_late = true,
+    max_retries = 3,
+    min_retry_delay = 10,
+    max_retry_delay = 300
+)]
+pub async fn run(limit: Option<u64>) -> TaskResult<Report> {
+    let context = Context::current().ok_or_else(|| missing("a task context"))?;
+    let ingestion = context
+        .state::<Ingestion>()
+        .ok_or_else(|| missing("the ingestion"))?;
+    let queue = Queue {
+        context,
+        name: ingestion.settings().queue.clone(),
+    };
+    ingestion.run(limit, &queue).await.map_err(TaskError::from)
+}
+
+impl From<IngestError> for TaskError {
+    fn from(error: IngestError) -> Self {
+        if error.is_transient() {
+            Self::ExpectedError(error.to_string())
+        } else {
+            Self::UnexpectedError(error.to_string())
+        }
+    }
+}
+
+fn missing(what: &str) -> TaskError {
+    TaskError::UnexpectedError(format!("the worker was started without {what}"))
+}
+
+/// The queue of `insights.process`.
+struct Queue {
+    context: Context,
+    name: String,
+}
+
+#[async_trait]
+impl CallSender for Queue {
+    async fn send(&self, calls: &[NewCall]) -> Result<(), SendError> {
+        let signatures = calls.iter().map(|call| {
+            let mut signature = Signature::new(PROCESS)
+                .kwarg("call", call)
+                .queue(&self.name);
+            // The store holds what comes of it; nobody waits for the result.
+            signature.options.ignore_result = true;
+            signature
+        });
+        let sent = self.context.app().send_many(signatures).await;
+        sent.map(drop).map_err(|error| SendError(error.to_string()))
+    }
+}
