@@ -1,0 +1,122 @@
+"""From a transcript to the API, started as the README says, with Python looking on."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from running import ROOT, START, Service, pasted
+from support.waiting import until
+
+pytestmark = pytest.mark.timeout(900)
+
+CALL = {
+    "call_id": "from-python-1",
+    "agent_id": "python",
+    "transcript_customer": "The parcel never came and nobody answers. I am very angry.",
+    "transcript_agent": "I am so sorry. I will send it again today.",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    service = Service(tmp_path_factory.mktemp("service")).start()
+    service.up()
+    yield service
+    service.stop()
+
+
+def test_the_first_ingestion_fills_the_service(service):
+    assert service.up() >= 300
+    assert service.processed() >= 300
+
+
+def test_every_printed_curl_can_be_pasted(service):
+    sign_in, curls = service.printed_curls()
+    answers = [json.loads(pasted(sign_in, curl)) for curl in curls]
+    listed, found, of_agent, call, recommended, agents, health = answers
+    assert len(listed["data"]) == 2 and listed["total"] >= 300
+    assert found["total"] >= 1, "no call about a refund"
+    assert all(-1 <= each["customer_sentiment_score"] <= 0 for each in found["data"])
+    assert call["call_id"] in [each["call_id"] for each in of_agent["data"]]
+    assert call["call_id"] == recommended["call_id"]
+    assert len(recommended["similar_calls"]) == 5
+    assert len(recommended["coaching_nudges"]) == 3
+    assert sum(agent["total_calls"] for agent in agents) >= 300
+    assert health
+
+
+def test_the_documentation_is_where_the_terminal_says(service):
+    page = pasted(f"curl -sf {service.setting('CELERIAC_API_URL')}/docs")
+    assert "<html" in page.lower()
+
+
+def test_nobody_reads_calls_without_a_token(service):
+    status, answer = service.ask("/api/v1/calls/")
+    assert status == 401 and answer["detail"]
+
+
+def test_python_has_a_call_processed(service):
+    app = service.app
+    result = app.send_task("insights.process", kwargs={"call": CALL}).get(timeout=10)
+    call = service.get(f"/api/v1/calls/{result['call_id']}")
+    assert call["agent_id"] == "python"
+    assert call["agent_talk_ratio"] == 0.48
+    assert call["customer_sentiment_score"] < 0
+
+
+def test_a_second_delivery_changes_nothing(service):
+    app = service.app
+    app.send_task("insights.process", kwargs={"call": CALL}).get(timeout=10)
+    before = service.processed(), service.get("/api/v1/analytics/agents")
+    app.send_task("insights.process", kwargs={"call": CALL}).get(timeout=10)
+    assert (service.processed(), service.get("/api/v1/analytics/agents")) == before
+
+
+def test_python_starts_an_ingestion(service):
+    before = service.processed()
+    report = service.app.send_task("ingest.run").get(timeout=60)
+    assert {"fetched", "stored", "duplicates", "invalid"} <= report.keys()
+    assert report["stored"] == 0, "the sample is in already"
+    assert service.processed() == before
+
+
+def test_a_second_start_says_that_it_runs_already(service):
+    again = subprocess.run(["make", "run"], cwd=ROOT, env=service.environment,
+                           capture_output=True, text=True, timeout=60)
+    assert again.returncode != 0
+    assert "already running" in again.stderr
+    assert service.redis_url in again.stderr
+    assert service.ask("/health")[0] == 200
+
+
+def test_a_taken_port_is_named(service, tmp_path):
+    taken = service.setting("CELERIAC_API_URL").rsplit(":", 1)[1]
+    other = Service(tmp_path, CELERIAC_API_PORT=taken).start()
+    assert other.make.wait(START) != 0
+    assert f"port {taken}" in other.terminal and "CELERIAC_API_PORT=" in other.terminal
+    assert not other.processes()
+
+
+def test_ctrl_c_leaves_no_process_and_loses_no_task(service):
+    calls = 300
+    before = service.processed()
+    app = service.app
+    for number in range(calls):
+        call = {**CALL, "call_id": f"ctrl-c-{number}", "transcript_agent": f"Case {number}, sorry."}
+        app.send_task("insights.process", kwargs={"call": call}, ignore_result=True)
+    service.ctrl_c()
+    until(lambda: not service.processes(), "every process has ended", 5)
+
+    began = time.monotonic()
+    service.start()
+    until(lambda: (service.var / "running.env").exists(), "the service starts", 30)
+    service.up()
+    assert time.monotonic() - began < 30
+    until(lambda: service.processed() == before + calls, "no call is lost", 120)
+
+
+def test_sigterm_stops_it_too(service):
+    service.stop()
+    until(lambda: not service.processes(), "every process has ended", 5)
