@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database cannot be reached or has no room for us now, so that the same request
+    /// may well succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            StoreError::TimedOut(_) | StoreError::Database(DbErr::ConnectionAcquire(_)) => true,
+            StoreError::Database(DbErr::Conn(_)) => true,
+            StoreError::Database(
+                DbErr::Exec(RuntimeErr::SqlxError(error))
+                | DbErr::Query(RuntimeErr::SqlxError(error)),
+            ) => match error.as_database_error() {
+                Some(error) => error.code().is_some_and(|code| is_absence_code(&code)),
+                None => matches!(**error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed),
+            },
+            _ => false,
+        }
+    }
+
     /// Whether the transaction only lost a race for a lock, so that it may win the next one.
     pub(crate) fn is_conflict(&self) -> bool {
         let StoreError::Database(
@@ -45,6 +62,19 @@ fn is_lock_code(code: &str) -> bool {
     match code.len() {
         5 => matches!(code, "40001" | "40P01" | "55P03"),
         _ => matches!(code.parse::<u32>().map(|code| code & 0xff), Ok(5 | 6)),
+    }
+}
+
+/// PostgreSQL: the classes of connection failures (08), of a server that has no room (53) or is
+/// shutting down (57). SQLite: busy, locked, input/output error (10), disk full (13), cannot open
+/// the file (14).
+fn is_absence_code(code: &str) -> bool {
+    match code.len() {
+        5 => matches!(code.get(..2), Some("08" | "53" | "57")),
+        _ => matches!(
+            code.parse::<u32>().map(|code| code & 0xff),
+            Ok(5 | 6 | 10 | 13 | 14)
+        ),
     }
 }
 

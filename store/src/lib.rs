@@ -67,6 +67,14 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         Ok(self.db.ping().await?)
     }
+
+    /// Closes the connections, of every clone; whatever is asked afterwards fails.
+    ///
+    /// # Errors
+    /// When the database cannot be told.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        Ok(self.db.close_by_ref().await?)
+    }
 }
 
 #[cfg(test)]
