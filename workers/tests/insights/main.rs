@@ -2,7 +2,9 @@
 //! weights. `scripts/fetch-model` fetches the encoder that they need.
 
 mod embedding;
+mod process;
 mod sentiment;
+mod speed;
 
 use std::path::Path;
 
@@ -13,14 +15,14 @@ use workers::insights::{Engine, InsightsSettings};
 async fn engine(settings: &InsightsSettings) -> Engine {
     Engine::start(settings)
         .await
-        .unwrap_or_else(|fault| panic!("{fault} (scripts/fetch-model fetches the default one)"))
+        .expect("the models, which scripts/fetch-model fetches")
 }
 
-/// A JSON list of this package.
-fn reference<T: DeserializeOwned>(path: &str) -> Vec<T> {
+/// A JSON file of this package.
+fn reference<T: DeserializeOwned>(path: &str) -> T {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    let text = std::fs::read(&path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
-    serde_json::from_slice(&text).expect("a list")
+    let text = std::fs::read(path).expect("a file of this package");
+    serde_json::from_slice(&text).expect("the expected JSON")
 }
 
 /// The largest difference between two components.
