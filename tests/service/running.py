@@ -11,8 +11,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from celery import Celery
-
 from support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +102,9 @@ class Service:
 
     @property
     def app(self):
+        """A Celery client in Python."""
+        from celery import Celery  # Here, as measurements need none.
+
         return Celery("stranger", broker=self.redis_url, backend=self.redis_url,
                       set_as_current=False)
 

@@ -1,6 +1,7 @@
 """From a transcript to the API, started as the README says, with Python looking on."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -34,8 +35,8 @@ def test_the_first_ingestion_fills_the_service(service):
 
 def test_every_printed_curl_can_be_pasted(service):
     sign_in, curls = service.printed_curls()
-    answers = [json.loads(pasted(sign_in, curl)) for curl in curls]
-    listed, found, of_agent, call, recommended, agents, health = answers
+    *answers, metrics, health = [pasted(sign_in, curl) for curl in curls]
+    listed, found, of_agent, call, recommended, agents = map(json.loads, answers)
     assert len(listed["data"]) == 2 and listed["total"] >= 300
     assert found["total"] >= 1, "no call about a refund"
     assert all(-1 <= each["customer_sentiment_score"] <= 0 for each in found["data"])
@@ -44,7 +45,8 @@ def test_every_printed_curl_can_be_pasted(service):
     assert len(recommended["similar_calls"]) == 5
     assert len(recommended["coaching_nudges"]) == 3
     assert sum(agent["total_calls"] for agent in agents) >= 300
-    assert health
+    assert re.search(r'calls\{state="processed"\} (\d{3,})', metrics)
+    assert json.loads(health)["status"] == "ok"
 
 
 def test_the_documentation_is_where_the_terminal_says(service):
