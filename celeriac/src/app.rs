@@ -7,8 +7,8 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use serde_json::{Value, json};
 
-use crate::canvas::Signature;
 use crate::canvas::Lineage;
+use crate::canvas::Signature;
 use crate::config::Settings;
 use crate::error::{Error, hide_password};
 use crate::message::Envelope;
@@ -96,7 +96,9 @@ impl App {
         &self,
         signatures: impl IntoIterator<Item = Signature>,
     ) -> Result<Vec<AsyncResult>, Error> {
-        let ids = self.prepare_and_publish(signatures.into_iter().collect()).await?;
+        let ids = self
+            .prepare_and_publish(signatures.into_iter().collect())
+            .await?;
         Ok(ids.into_iter().map(|id| self.async_result(id)).collect())
     }
 
@@ -108,7 +110,10 @@ impl App {
             .map(|signature| self.message(signature, &lineage))
             .collect::<Result<Vec<_>, _>>()?;
         self.publish(&messages).await?;
-        let ids: Vec<String> = messages.into_iter().map(|m| m.envelope.headers.id).collect();
+        let ids: Vec<String> = messages
+            .into_iter()
+            .map(|m| m.envelope.headers.id)
+            .collect();
         for (id, parent) in ids.iter().zip(std::iter::repeat(parent.as_ref())) {
             if let Some(parent) = parent {
                 parent.add_child(child(id, parent));
@@ -118,9 +123,17 @@ impl App {
     }
 
     /// The message of a signature, routed.
-    pub(crate) fn message(&self, signature: Signature, lineage: &Lineage) -> Result<Outgoing, Error> {
+    pub(crate) fn message(
+        &self,
+        signature: Signature,
+        lineage: &Lineage,
+    ) -> Result<Outgoing, Error> {
         let settings = self.settings();
-        let route = settings.task_routes.lookup(&signature.task).cloned().unwrap_or_default();
+        let route = settings
+            .task_routes
+            .lookup(&signature.task)
+            .cloned()
+            .unwrap_or_default();
         let queue = signature.options.queue.clone().or(route.queue);
         let queue = queue.unwrap_or_else(|| settings.task_default_queue.clone());
         let priority = signature.options.priority.or(route.priority);
@@ -139,7 +152,11 @@ impl App {
         }
         let settings = self.settings();
         let policy = settings.task_publish_retry_policy;
-        let retries = if settings.task_publish_retry { policy.max_retries } else { 0 };
+        let retries = if settings.task_publish_retry {
+            policy.max_retries
+        } else {
+            0
+        };
         let pause = Duration::from_secs_f64(policy.interval_step.max(0.05));
         let backoff = ExponentialBuilder::default()
             .with_min_delay(pause)

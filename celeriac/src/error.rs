@@ -39,7 +39,7 @@ pub enum Error {
     Timeout(Duration),
     /// The awaited task failed.
     #[error(transparent)]
-    TaskFailed(#[from] TaskFailed),
+    TaskFailed(#[from] Box<TaskFailed>),
 }
 
 impl From<redis::RedisError> for Error {

@@ -29,7 +29,10 @@ pub(crate) fn client(role: &'static str, url: &str) -> Result<Client, Error> {
         .as_str()
         .into_connection_info()
         .map_err(|error| refuse(error.to_string()))?;
-    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let redis = info
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
     Client::open(info.set_redis_settings(redis)).map_err(|error| refuse(error.to_string()))
 }
 
@@ -44,9 +47,14 @@ pub(crate) fn managed(
         .set_max_delay(LONGEST_PAUSE)
         .set_number_of_retries(3);
     if let Some(pushes) = pushes {
-        config = config.set_push_sender(pushes).set_automatic_resubscription();
+        config = config
+            .set_push_sender(pushes)
+            .set_automatic_resubscription();
     }
-    Ok(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
+    Ok(ConnectionManager::new_lazy_with_config(
+        client.clone(),
+        config,
+    )?)
 }
 
 /// How a connection is set up whose owner opens it again itself.

@@ -146,7 +146,10 @@ impl Signature {
     /// Calls `callback` with the result.
     #[must_use]
     pub fn link(mut self, callback: &Signature) -> Self {
-        self.options.link.get_or_insert_default().push(json(callback));
+        self.options
+            .link
+            .get_or_insert_default()
+            .push(json(callback));
         self
     }
 
@@ -165,7 +168,9 @@ impl Signature {
         let now = Utc::now();
         let at = |seconds: f64| (now + duration(seconds)).to_rfc3339();
         let options = self.options;
-        let id = options.task_id.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let id = options
+            .task_id
+            .unwrap_or_else(|| Uuid::new_v4().to_string());
         let headers = Headers {
             lang: Some("rust".to_owned()),
             argsrepr: Some(repr::args(&self.args)),
@@ -185,7 +190,11 @@ impl Signature {
             stamps: Some(Map::new()),
             ..Headers::default()
         };
-        let chain = options.extra.get("chain").and_then(Value::as_array).cloned();
+        let chain = options
+            .extra
+            .get("chain")
+            .and_then(Value::as_array)
+            .cloned();
         let body = Body {
             args: self.args,
             kwargs: self.kwargs,
@@ -218,8 +227,14 @@ mod tests {
         // `json.dumps(app.signature("t.add", (1,), {"y": 2}, options={"queue": "q"}))`
         let dict = r#"{"task": "t.add", "args": [1], "kwargs": {"y": 2}, "options": {"queue": "q"}, "subtask_type": null, "immutable": false}"#;
         let signature: Signature = serde_json::from_str(dict)?;
-        assert_eq!(signature, Signature::new("t.add").arg(1).kwarg("y", 2).queue("q"));
-        assert_eq!(serde_json::to_value(&signature)?, serde_json::from_str::<Value>(dict)?);
+        assert_eq!(
+            signature,
+            Signature::new("t.add").arg(1).kwarg("y", 2).queue("q")
+        );
+        assert_eq!(
+            serde_json::to_value(&signature)?,
+            serde_json::from_str::<Value>(dict)?
+        );
         Ok(())
     }
 }

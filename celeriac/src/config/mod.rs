@@ -142,7 +142,7 @@ impl Config {
             let Some(key) = variable.strip_prefix(prefix) else {
                 continue;
             };
-            if let Some((key, value)) = self.from_environment::<T>(variable, key, text)? {
+            if let Some((key, value)) = self.override_of::<T>(variable, key, text)? {
                 // `remove` first: the key keeps its span otherwise.
                 table.remove(key.as_str());
                 table.insert(unplaced(key.into()), unplaced(value));
@@ -153,7 +153,7 @@ impl Config {
 
     /// One variable as a setting. `None` if no setting has its name: the
     /// environment is shared, and other programs have `CELERY_…` there too.
-    fn from_environment<'a, T: DeserializeOwned>(
+    fn override_of<'a, T: DeserializeOwned>(
         &self,
         variable: &str,
         key: &str,
@@ -164,7 +164,8 @@ impl Config {
         // `4` is a number unless the setting wants a text.
         let typed = DeValue::parse(text).ok().map(Spanned::into_inner);
         for value in typed.into_iter().chain([DeValue::String(text.into())]) {
-            let table = DeTable::from_iter([(unplaced(key.clone().into()), unplaced(value.clone()))]);
+            let table =
+                DeTable::from_iter([(unplaced(key.clone().into()), unplaced(value.clone()))]);
             match deserialize::<T>(table) {
                 Ok(_) => return Ok(Some((key, value))),
                 Err(error) if error.message().starts_with("unknown field") => return Ok(None),
@@ -211,9 +212,7 @@ fn shorten(message: &str) -> String {
     let nearest = known
         .split('`')
         .filter(|word| !word.trim_matches([',', ' ']).is_empty())
-        .max_by(|a, b| {
-            strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong))
-        });
+        .max_by(|a, b| strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong)));
     match nearest {
         Some(word) if strsim::jaro_winkler(word, wrong) > 0.8 => {
             format!("{head}; did you mean `{word}`?")
@@ -234,7 +233,9 @@ mod tests {
     }
 
     fn error(text: &str, environment: &[(&str, &str)]) -> String {
-        parse(text, environment).err().map_or_else(String::new, |e| e.to_string())
+        parse(text, environment)
+            .err()
+            .map_or_else(String::new, |e| e.to_string())
     }
 
     #[derive(serde::Deserialize, Default)]
@@ -266,22 +267,33 @@ mod tests {
             error("\n\ntask_ack_late = true\n", &[]),
             "celeryconfig.toml:3: unknown field `task_ack_late`; did you mean `task_acks_late`?"
         );
-        let ill_typed = error("broker_url = 'redis://'\nworker_concurrency = 'many'\n", &[]);
-        assert!(ill_typed.starts_with("celeryconfig.toml:2: invalid type"), "{ill_typed}");
+        let ill_typed = error(
+            "broker_url = 'redis://'\nworker_concurrency = 'many'\n",
+            &[],
+        );
+        assert!(
+            ill_typed.starts_with("celeryconfig.toml:2: invalid type"),
+            "{ill_typed}"
+        );
         assert!(error("a = [\n", &[]).starts_with("celeryconfig.toml:"));
     }
 
     #[test]
     fn a_wrong_variable_is_named_without_its_value() {
         let message = error("", &[("CELERY_WORKER_CONCURRENCY", "s3cret")]);
-        assert!(message.starts_with("environment variable CELERY_WORKER_CONCURRENCY: "), "{message}");
+        assert!(
+            message.starts_with("environment variable CELERY_WORKER_CONCURRENCY: "),
+            "{message}"
+        );
     }
 
     #[test]
     fn an_unknown_key_in_a_section_names_its_line() -> Result<(), ConfigError> {
         let config = parse("[api]\nport = 1\nprot = 2\n", &[])?;
         let message = config.section::<Api>("api").err().map(|e| e.to_string());
-        assert!(message.is_some_and(|m| m.starts_with("celeryconfig.toml:3: unknown field `prot`")));
+        assert!(
+            message.is_some_and(|m| m.starts_with("celeryconfig.toml:3: unknown field `prot`"))
+        );
         Ok(())
     }
 }

@@ -298,7 +298,9 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> 
     if value.is_finite() && value >= 0.0 {
         Ok(value)
     } else {
-        Err(serde::de::Error::custom("must be a number of seconds, 0 or more"))
+        Err(serde::de::Error::custom(
+            "must be a number of seconds, 0 or more",
+        ))
     }
 }
 

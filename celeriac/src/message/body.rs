@@ -40,7 +40,11 @@ struct Wire(Vec<Value>, Map<String, Value>, Embed);
 
 impl From<Wire> for Body {
     fn from(Wire(args, kwargs, embed): Wire) -> Self {
-        Self { args, kwargs, embed }
+        Self {
+            args,
+            kwargs,
+            embed,
+        }
     }
 }
 

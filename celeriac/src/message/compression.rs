@@ -12,7 +12,9 @@ const LIMIT: u64 = 256 << 20;
 /// Undoes the `compression` header: `application/x-gzip` is what kombu calls zlib.
 pub(super) fn decompress(method: &str, raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
     if !matches!(method, "application/x-gzip" | "gzip" | "zlib") {
-        return Err(DecodeError::Encoding(format!("unknown compression {method:?}")));
+        return Err(DecodeError::Encoding(format!(
+            "unknown compression {method:?}"
+        )));
     }
     let mut out = Vec::new();
     ZlibDecoder::new(raw)

@@ -103,7 +103,10 @@ impl Envelope {
     /// Reads what lies in a queue, and checks that it is a task message.
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let envelope: Self = serde_json::from_slice(payload).map_err(DecodeError::Envelope)?;
-        for (name, value) in [("task", &envelope.headers.task), ("id", &envelope.headers.id)] {
+        for (name, value) in [
+            ("task", &envelope.headers.task),
+            ("id", &envelope.headers.id),
+        ] {
             if value.is_empty() {
                 return Err(DecodeError::NotATask(name));
             }
@@ -126,7 +129,12 @@ impl Envelope {
                 .map_err(|error| DecodeError::Encoding(error.to_string()))?,
             _ => self.body.clone().into_bytes(),
         };
-        let raw = match self.headers.extra.get("compression").and_then(Value::as_str) {
+        let raw = match self
+            .headers
+            .extra
+            .get("compression")
+            .and_then(Value::as_str)
+        {
             Some(method) => compression::decompress(method, &raw)?,
             None => raw,
         };
@@ -140,7 +148,9 @@ impl Envelope {
 
     /// Marks the message as delivered before, where kombu and Celery look for it.
     pub fn mark_redelivered(&mut self) {
-        self.headers.extra.insert("redelivered".to_owned(), true.into());
+        self.headers
+            .extra
+            .insert("redelivered".to_owned(), true.into());
         self.properties.delivery_info.redelivered = Some(true);
     }
 }
@@ -169,12 +179,21 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_why() -> Result<(), Box<dyn std::error::Error>> {
-        assert!(matches!(Envelope::decode(b"{\"body\": "), Err(DecodeError::Envelope(_))));
+        assert!(matches!(
+            Envelope::decode(b"{\"body\": "),
+            Err(DecodeError::Envelope(_))
+        ));
         let nameless = FROM_PYTHON.replace("\"t.add\"", "\"\"");
-        assert!(matches!(Envelope::decode(nameless.as_bytes()), Err(DecodeError::NotATask("task"))));
+        assert!(matches!(
+            Envelope::decode(nameless.as_bytes()),
+            Err(DecodeError::NotATask("task"))
+        ));
         let mut envelope = Envelope::decode(FROM_PYTHON.as_bytes())?;
         envelope.body = "W10=".to_owned();
-        assert!(matches!(envelope.decode_body(&accept()), Err(DecodeError::Body(_))));
+        assert!(matches!(
+            envelope.decode_body(&accept()),
+            Err(DecodeError::Body(_))
+        ));
         envelope.content_type = Some("application/x-python-serialize".to_owned());
         let refused = envelope.decode_body(&accept());
         assert!(matches!(refused, Err(DecodeError::ContentDisallowed(_))));

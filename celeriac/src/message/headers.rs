@@ -85,10 +85,7 @@ impl Headers {
 }
 
 /// An instant as Celery writes it: ISO 8601, and UTC if no zone is named.
-fn instant(
-    header: &'static str,
-    text: Option<&str>,
-) -> Result<Option<DateTime<Utc>>, DecodeError> {
+fn instant(header: &'static str, text: Option<&str>) -> Result<Option<DateTime<Utc>>, DecodeError> {
     let Some(text) = text else { return Ok(None) };
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(Some(instant.to_utc()));
@@ -116,7 +113,8 @@ mod tests {
 
     #[test]
     fn unknown_headers_survive() -> Result<(), serde_json::Error> {
-        let text = r#"{"task":"t","id":"1","retries":null,"timelimit":[null,1.5],"tenant":{"a":1}}"#;
+        let text =
+            r#"{"task":"t","id":"1","retries":null,"timelimit":[null,1.5],"tenant":{"a":1}}"#;
         let headers: Headers = serde_json::from_str(text)?;
         assert_eq!(headers.timelimit, (None, Some(1.5)));
         let written = serde_json::to_value(&headers)?;
@@ -127,7 +125,10 @@ mod tests {
     #[test]
     fn instants_are_read_with_and_without_a_zone() -> Result<(), DecodeError> {
         let read = |text| instant("eta", Some(text));
-        assert_eq!(read("2026-01-02T03:04:05.5")?, read("2026-01-02T05:04:05.500000+02:00")?);
+        assert_eq!(
+            read("2026-01-02T03:04:05.5")?,
+            read("2026-01-02T05:04:05.500000+02:00")?
+        );
         assert!(read("tomorrow").is_err());
         Ok(())
     }

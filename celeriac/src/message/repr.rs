@@ -68,7 +68,11 @@ fn join<I: IntoIterator>(out: &mut String, items: I, each: impl Fn(&mut String, 
 }
 
 fn string(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(quote);
     for character in text.chars().take(MAX) {
         match character {
@@ -99,7 +103,12 @@ mod tests {
 
     #[test]
     fn prints_as_python_does() {
-        let list = [json!(1), json!(null), json!([true, 1.5]), json!({"a": "it's"})];
+        let list = [
+            json!(1),
+            json!(null),
+            json!([true, 1.5]),
+            json!({"a": "it's"}),
+        ];
         assert_eq!(args(&list), "(1, None, [True, 1.5], {'a': \"it's\"})");
         assert_eq!(args(&[json!("x\n")]), "('x\\n',)");
         assert_eq!(args(&[]), "()");

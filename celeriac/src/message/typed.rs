@@ -55,12 +55,20 @@ impl<'de, T: WireType> Deserialize<'de> for Typed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tagged = Tagged::deserialize(deserializer)?;
         if !T::NAMES.contains(&tagged.kind.as_str()) {
-            return Err(D::Error::custom(format!("expected a {}", T::NAMES.join(" or "))));
+            return Err(D::Error::custom(format!(
+                "expected a {}",
+                T::NAMES.join(" or ")
+            )));
         }
         // kombu writes UUIDs as `{"hex": …}`, everything else as text.
-        let text = tagged.value.as_str().or_else(|| tagged.value.get("hex")?.as_str());
+        let text = tagged
+            .value
+            .as_str()
+            .or_else(|| tagged.value.get("hex")?.as_str());
         let text = text.ok_or_else(|| D::Error::custom("__value__ is not a text"))?;
-        T::read(&tagged.kind, text).map(Self).map_err(D::Error::custom)
+        T::read(&tagged.kind, text)
+            .map(Self)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -77,7 +85,10 @@ impl WireType for DateTime<FixedOffset> {
 impl WireType for NaiveDateTime {
     const NAMES: &'static [&'static str] = &["datetime"];
     fn write(&self) -> (&'static str, serde_json::Value) {
-        ("datetime", self.format("%Y-%m-%dT%H:%M:%S%.f").to_string().into())
+        (
+            "datetime",
+            self.format("%Y-%m-%dT%H:%M:%S%.f").to_string().into(),
+        )
     }
     fn read(_: &str, value: &str) -> Result<Self, String> {
         value.parse().map_err(|error| format!("{error}"))
@@ -107,7 +118,10 @@ impl WireType for NaiveTime {
 impl WireType for Uuid {
     const NAMES: &'static [&'static str] = &["uuid"];
     fn write(&self) -> (&'static str, serde_json::Value) {
-        ("uuid", serde_json::json!({"hex": self.simple().to_string()}))
+        (
+            "uuid",
+            serde_json::json!({"hex": self.simple().to_string()}),
+        )
     }
     fn read(_: &str, value: &str) -> Result<Self, String> {
         value.parse().map_err(|error| format!("{error}"))
@@ -147,7 +161,9 @@ impl WireType for Bytes {
 mod tests {
     use super::*;
 
-    fn round_trip<T: WireType + PartialEq + std::fmt::Debug>(wire: &str) -> Result<(), serde_json::Error> {
+    fn round_trip<T: WireType + PartialEq + std::fmt::Debug>(
+        wire: &str,
+    ) -> Result<(), serde_json::Error> {
         let value: Typed<T> = serde_json::from_str(wire)?;
         let written = serde_json::to_value(&value)?;
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(wire)?);
@@ -157,11 +173,17 @@ mod tests {
     /// Each line is what `kombu.utils.json.dumps` of kombu 5.7 writes.
     #[test]
     fn reads_and_writes_what_kombu_does() -> Result<(), serde_json::Error> {
-        round_trip::<NaiveDateTime>(r#"{"__type__": "datetime", "__value__": "2026-01-02T03:04:05.000600"}"#)?;
-        round_trip::<DateTime<FixedOffset>>(r#"{"__type__": "datetime", "__value__": "2026-01-02T03:04:05+02:00"}"#)?;
+        round_trip::<NaiveDateTime>(
+            r#"{"__type__": "datetime", "__value__": "2026-01-02T03:04:05.000600"}"#,
+        )?;
+        round_trip::<DateTime<FixedOffset>>(
+            r#"{"__type__": "datetime", "__value__": "2026-01-02T03:04:05+02:00"}"#,
+        )?;
         round_trip::<NaiveDate>(r#"{"__type__": "date", "__value__": "2026-01-02"}"#)?;
         round_trip::<NaiveTime>(r#"{"__type__": "time", "__value__": "03:04:05"}"#)?;
-        round_trip::<Uuid>(r#"{"__type__": "uuid", "__value__": {"hex": "00000000000040008000000000000001"}}"#)?;
+        round_trip::<Uuid>(
+            r#"{"__type__": "uuid", "__value__": {"hex": "00000000000040008000000000000001"}}"#,
+        )?;
         round_trip::<Decimal>(r#"{"__type__": "decimal", "__value__": "1.10"}"#)?;
         round_trip::<Bytes>(r#"{"__type__": "bytes", "__value__": "hé"}"#)?;
         round_trip::<Bytes>(r#"{"__type__": "base64", "__value__": "/w=="}"#)

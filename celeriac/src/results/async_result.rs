@@ -47,7 +47,11 @@ impl AsyncResult {
 
     /// All that is stored of it.
     pub async fn meta(&self) -> Result<Option<TaskMeta>, Error> {
-        self.app.result_store().ok_or(Error::NoResultBackend)?.get(&self.id).await
+        self.app
+            .result_store()
+            .ok_or(Error::NoResultBackend)?
+            .get(&self.id)
+            .await
     }
 
     /// Waits for its result.
@@ -61,16 +65,21 @@ impl AsyncResult {
         if meta.status == states::SUCCESS {
             return Ok(serde_json::from_value(meta.result)?);
         }
-        Err(Error::TaskFailed(TaskFailed {
+        Err(Box::new(TaskFailed {
             failure: failure(&meta.result),
             traceback: meta.traceback,
             state: meta.status,
-        }))
+        })
+        .into())
     }
 
     /// Removes its result.
     pub async fn forget(&self) -> Result<(), Error> {
-        self.app.result_store().ok_or(Error::NoResultBackend)?.forget(&self.id).await
+        self.app
+            .result_store()
+            .ok_or(Error::NoResultBackend)?
+            .forget(&self.id)
+            .await
     }
 }
 

@@ -108,7 +108,10 @@ fn now() -> String {
 fn extra(request: &Request, extended: bool) -> Map<String, Value> {
     let headers = request.headers();
     let mut extra = Map::new();
-    for (name, value) in [("group_id", &headers.group), ("parent_id", &headers.parent_id)] {
+    for (name, value) in [
+        ("group_id", &headers.group),
+        ("parent_id", &headers.parent_id),
+    ] {
         if let Some(value) = value {
             extra.insert(name.to_owned(), value.clone().into());
         }
@@ -120,7 +123,16 @@ fn extra(request: &Request, extended: bool) -> Map<String, Value> {
             ("kwargs", request.body.kwargs.clone().into()),
             ("worker", (*request.hostname).into()),
             ("retries", headers.retries.into()),
-            ("queue", request.envelope.properties.delivery_info.routing_key.clone().into()),
+            (
+                "queue",
+                request
+                    .envelope
+                    .properties
+                    .delivery_info
+                    .routing_key
+                    .clone()
+                    .into(),
+            ),
         ];
         extra.extend(fields.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
     }

@@ -79,7 +79,12 @@ impl RedisResults {
         Ok(self.subscriber.get_or_try_init(open).await?.clone())
     }
 
-    async fn wait_for(&self, task_id: &str, deadline: Instant, news: &Notify) -> Result<Option<TaskMeta>, Error> {
+    async fn wait_for(
+        &self,
+        task_id: &str,
+        deadline: Instant,
+        news: &Notify,
+    ) -> Result<Option<TaskMeta>, Error> {
         loop {
             if let Some(meta) = self.get(task_id).await?
                 && states::is_ready(&meta.status)
@@ -118,12 +123,16 @@ impl ResultStore for RedisResults {
     async fn store(&self, meta: &TaskMeta) -> Result<(), Error> {
         let mut call = self.store.key(key(&meta.task_id));
         call.arg(serde_json::to_string(meta)?).arg(self.expires);
-        Ok(call.invoke_async::<()>(&mut self.connection.clone()).await?)
+        Ok(call
+            .invoke_async::<()>(&mut self.connection.clone())
+            .await?)
     }
 
     async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error> {
         let stored: Option<Vec<u8>> = self.connection.clone().get(key(task_id)).await?;
-        Ok(stored.map(|meta| serde_json::from_slice(&meta)).transpose()?)
+        Ok(stored
+            .map(|meta| serde_json::from_slice(&meta))
+            .transpose()?)
     }
 
     async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error> {

@@ -54,9 +54,17 @@ impl Beat {
                 config: config.clone(),
             })
         };
-        let entries = settings.beat_schedule.iter().map(entry).collect::<Result<_, ScheduleError>>()?;
+        let entries = settings
+            .beat_schedule
+            .iter()
+            .map(entry)
+            .collect::<Result<_, ScheduleError>>()?;
         let state = State::open(settings.beat_schedule_filename.clone().into())?;
-        Ok(Self { app, entries, state })
+        Ok(Self {
+            app,
+            entries,
+            state,
+        })
     }
 
     /// Sends what is due until `shutdown` begins.
@@ -99,7 +107,12 @@ impl Beat {
 async fn send(app: &App, entry: &Entry) -> bool {
     match app.send(entry.signature()).await {
         Ok(result) => {
-            tracing::info!(id = result.id(), "Scheduler: Sending due task {} ({})", entry.name, entry.config.task);
+            tracing::info!(
+                id = result.id(),
+                "Scheduler: Sending due task {} ({})",
+                entry.name,
+                entry.config.task
+            );
             true
         }
         Err(error) => {

@@ -56,15 +56,31 @@ impl Schedule {
                     relative: entry.relative,
                 })
             }
-            ScheduleSpec::Seconds(_) => Err(wrong("an interval must be more than 0 seconds".into())),
+            ScheduleSpec::Seconds(_) => {
+                Err(wrong("an interval must be more than 0 seconds".into()))
+            }
             ScheduleSpec::Crontab { crontab: c } => {
-                let pattern = [&c.minute, &c.hour, &c.day_of_month, &c.month_of_year, &c.day_of_week]
-                    .map(|field| field.replace(char::is_whitespace, ""))
-                    .join(" ");
+                let pattern = [
+                    &c.minute,
+                    &c.hour,
+                    &c.day_of_month,
+                    &c.month_of_year,
+                    &c.day_of_week,
+                ]
+                .map(|field| field.replace(char::is_whitespace, ""))
+                .join(" ");
                 // Celery wants both days to match where cron wants either.
-                let parser = CronParser::builder().seconds(Seconds::Disallowed).dom_and_dow(true).build();
-                let cron = parser.parse(&pattern).map_err(|error| wrong(format!("crontab {pattern:?}: {error}")))?;
-                Ok(Self::Crontab { cron: Box::new(cron), zone })
+                let parser = CronParser::builder()
+                    .seconds(Seconds::Disallowed)
+                    .dom_and_dow(true)
+                    .build();
+                let cron = parser
+                    .parse(&pattern)
+                    .map_err(|error| wrong(format!("crontab {pattern:?}: {error}")))?;
+                Ok(Self::Crontab {
+                    cron: Box::new(cron),
+                    zone,
+                })
             }
         }
     }
@@ -72,12 +88,18 @@ impl Schedule {
     /// When to run next after a run at `last`; `None` for never again.
     pub fn next(&self, last: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Interval { every, relative: false } => last.checked_add_signed(*every),
-            Self::Interval { every, relative: true } => {
-                last.duration_trunc(*every).ok()?.checked_add_signed(*every)
-            }
+            Self::Interval {
+                every,
+                relative: false,
+            } => last.checked_add_signed(*every),
+            Self::Interval {
+                every,
+                relative: true,
+            } => last.duration_trunc(*every).ok()?.checked_add_signed(*every),
             Self::Crontab { cron, zone } => {
-                let next = cron.find_next_occurrence(&last.with_timezone(zone), false).ok()?;
+                let next = cron
+                    .find_next_occurrence(&last.with_timezone(zone), false)
+                    .ok()?;
                 Some(next.to_utc())
             }
         }
@@ -102,16 +124,29 @@ mod tests {
     fn knows_when_an_entry_is_due() -> Result<(), Box<dyn std::error::Error>> {
         let utc = chrono_tz::UTC;
         let last = "2026-03-10T10:07:13Z";
-        assert_eq!(next("schedule = 30.5", utc, last)?, "2026-03-10T10:07:43.500+00:00");
-        assert_eq!(next("schedule = 60\nrelative = true", utc, last)?, "2026-03-10T10:08:00+00:00");
+        assert_eq!(
+            next("schedule = 30.5", utc, last)?,
+            "2026-03-10T10:07:43.500+00:00"
+        );
+        assert_eq!(
+            next("schedule = 60\nrelative = true", utc, last)?,
+            "2026-03-10T10:08:00+00:00"
+        );
         let crontab = "schedule = { crontab = { minute = '*/15', hour = 10 } }";
         assert_eq!(next(crontab, utc, last)?, "2026-03-10T10:15:00+00:00");
         let morning = "schedule = { crontab = { minute = 0, hour = 7, day_of_week = 'mon-fri' } }";
-        assert_eq!(next(morning, chrono_tz::Europe::Paris, last)?, "2026-03-11T06:00:00+00:00");
+        assert_eq!(
+            next(morning, chrono_tz::Europe::Paris, last)?,
+            "2026-03-11T06:00:00+00:00"
+        );
         // Friday the 13th: both days must match.
-        let both = "schedule = { crontab = { minute = 0, hour = 0, day_of_month = 13, day_of_week = 5 } }";
+        let both =
+            "schedule = { crontab = { minute = 0, hour = 0, day_of_month = 13, day_of_week = 5 } }";
         assert_eq!(next(both, utc, last)?, "2026-03-13T00:00:00+00:00");
-        assert_eq!(next(both, utc, "2026-03-14T00:00:00Z")?, "2026-11-13T00:00:00+00:00");
+        assert_eq!(
+            next(both, utc, "2026-03-14T00:00:00Z")?,
+            "2026-11-13T00:00:00+00:00"
+        );
         Ok(())
     }
 

@@ -54,7 +54,10 @@ impl State {
 
     /// Writes the file, whole or not at all.
     pub fn save(&self) -> std::io::Result<()> {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = self
+            .path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
             std::fs::create_dir_all(parent)?;
         }
@@ -78,7 +81,12 @@ mod tests {
         let mut state = State::open(path.clone())?;
         state.of("e", now).total_run_count = 3;
         state.save()?;
-        assert_eq!(State::open(path.clone())?.of("e", Utc::now()).total_run_count, 3);
+        assert_eq!(
+            State::open(path.clone())?
+                .of("e", Utc::now())
+                .total_run_count,
+            3
+        );
         std::fs::write(&path, "{")?;
         assert_eq!(State::open(path.clone())?.of("e", now).total_run_count, 0);
         assert!(path.with_extension("broken").exists());

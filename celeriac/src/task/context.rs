@@ -163,13 +163,21 @@ impl Context {
     }
 
     pub(crate) fn add_child(&self, child: Value) {
-        let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut children = self
+            .0
+            .children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         children.push(child);
     }
 
     /// What the task has sent, as Celery's result tuples.
     pub(crate) fn children(&self) -> Vec<Value> {
-        let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let children = self
+            .0
+            .children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         children.clone()
     }
 }

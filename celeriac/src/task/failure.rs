@@ -41,7 +41,9 @@ impl Failure {
     /// Reads `ValueError: what happened`, the way Python prints an exception.
     /// Any other text is a `RuntimeError`.
     pub fn from_text(text: &str) -> Self {
-        let class = text.split_once(": ").filter(|(class, _)| names_an_exception(class));
+        let class = text
+            .split_once(": ")
+            .filter(|(class, _)| names_an_exception(class));
         match class {
             Some((class, message)) => Self::new(class, message),
             None => Self::new("RuntimeError", text),
@@ -66,7 +68,9 @@ impl Failure {
 fn names_an_exception(class: &str) -> bool {
     let name = class.rsplit('.').next().unwrap_or_default();
     let suffix = ["Error", "Exception", "Warning", "Interrupt", "Exit"];
-    class.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_'))
+    class
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_'))
         && name.starts_with(char::is_uppercase)
         && suffix.iter().any(|suffix| name.ends_with(suffix))
 }
@@ -164,8 +168,17 @@ mod tests {
     #[test]
     fn a_text_that_python_would_print_names_its_class() {
         let failure = Failure::from_text("ValueError: no agent");
-        assert_eq!((failure.exc_type.as_str(), failure.exc_module.as_str()), ("ValueError", "builtins"));
-        assert_eq!(Failure::from_text("a.b.NotFoundError: x").class(), "a.b.NotFoundError");
-        assert_eq!(Failure::from_text("disk: full").to_string(), "RuntimeError: disk: full");
+        assert_eq!(
+            (failure.exc_type.as_str(), failure.exc_module.as_str()),
+            ("ValueError", "builtins")
+        );
+        assert_eq!(
+            Failure::from_text("a.b.NotFoundError: x").class(),
+            "a.b.NotFoundError"
+        );
+        assert_eq!(
+            Failure::from_text("disk: full").to_string(),
+            "RuntimeError: disk: full"
+        );
     }
 }

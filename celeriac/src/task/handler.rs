@@ -13,8 +13,7 @@ use super::{Arguments, Context, Failure, TaskError};
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A task's body with its types erased.
-pub(super) type Body =
-    Arc<dyn Fn(Invocation) -> BoxFuture<Result<Value, TaskError>> + Send + Sync>;
+pub(super) type Body = Arc<dyn Fn(Invocation) -> BoxFuture<Result<Value, TaskError>> + Send + Sync>;
 
 /// One call of a task: where extractors take from.
 #[derive(Clone)]
@@ -61,14 +60,22 @@ impl<T: Send + Sync + 'static> Extract for State<T> {
         let state = invocation.context.state();
         state.map(Self).ok_or_else(|| {
             let name = std::any::type_name::<T>();
-            Failure::new("RuntimeError", format!("the worker has no state of type {name}")).into()
+            Failure::new(
+                "RuntimeError",
+                format!("the worker has no state of type {name}"),
+            )
+            .into()
         })
     }
 }
 
 impl<T: DeserializeOwned> Extract for Args<T> {
     fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
-        let Arguments { named, args, kwargs } = invocation.arguments.clone();
+        let Arguments {
+            named,
+            args,
+            kwargs,
+        } = invocation.arguments.clone();
         // A struct reads names, a tuple reads places.
         let by_name = serde_json::from_value(Value::Object(named.clone()));
         let value = by_name.or_else(|_| {

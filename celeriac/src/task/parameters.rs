@@ -50,7 +50,9 @@ impl Parameters {
         let Some((name, rest)) = signature.split_once('(') else {
             return Ok((signature.to_owned(), Self::anything()));
         };
-        let list = rest.strip_suffix(')').ok_or_else(|| wrong("no closing parenthesis"))?;
+        let list = rest
+            .strip_suffix(')')
+            .ok_or_else(|| wrong("no closing parenthesis"))?;
         let mut parameters = Self::default();
         for item in split(list) {
             parameters.push(item).map_err(|reason| wrong(&reason))?;
@@ -135,13 +137,17 @@ impl Parameters {
     ) -> Result<(), String> {
         for (key, value) in kwargs {
             if bound.named.contains_key(key) {
-                return Err(format!("{function}() got multiple values for argument '{key}'"));
+                return Err(format!(
+                    "{function}() got multiple values for argument '{key}'"
+                ));
             } else if self.named.iter().any(|p| p.name == *key) {
                 bound.named.insert(key.clone(), value.clone());
             } else if let Some(rest) = &mut bound.kwargs {
                 rest.insert(key.clone(), value.clone());
             } else {
-                return Err(format!("{function}() got an unexpected keyword argument '{key}'"));
+                return Err(format!(
+                    "{function}() got an unexpected keyword argument '{key}'"
+                ));
             }
         }
         Ok(())
@@ -168,7 +174,11 @@ impl Parameters {
     }
 
     fn too_many(&self, function: &str, positional: usize, given: usize) -> String {
-        let required = self.named.iter().filter(|p| !p.keyword_only && p.default.is_none()).count();
+        let required = self
+            .named
+            .iter()
+            .filter(|p| !p.keyword_only && p.default.is_none())
+            .count();
         let takes = if required == positional {
             positional.to_string()
         } else {
@@ -189,7 +199,10 @@ fn missing(function: &str, kind: &str, names: &[&str]) -> String {
         [head @ .., last] => format!("{}, and {last}", head.join(", ")),
     };
     let plural = if names.len() == 1 { "" } else { "s" };
-    format!("{function}() missing {} required {kind} argument{plural}: {list}", names.len())
+    format!(
+        "{function}() missing {} required {kind} argument{plural}: {list}",
+        names.len()
+    )
 }
 
 /// Splits at commas outside brackets and quotes.
@@ -234,8 +247,15 @@ mod tests {
     #[test]
     fn binds_as_python_does() -> Result<(), String> {
         let bound = bind("t.add(x, y, z=None)", json!([1]), json!({"y": 2}))?;
-        assert_eq!(Value::Object(bound.named), json!({"x": 1, "y": 2, "z": null}));
-        let bound = bind("add(a, *args, n='x, y', **kw)", json!([1, 2, 3]), json!({"q": 4}))?;
+        assert_eq!(
+            Value::Object(bound.named),
+            json!({"x": 1, "y": 2, "z": null})
+        );
+        let bound = bind(
+            "add(a, *args, n='x, y', **kw)",
+            json!([1, 2, 3]),
+            json!({"q": 4}),
+        )?;
         assert_eq!(bound.args, Some(vec![json!(2), json!(3)]));
         assert_eq!(Value::Object(bound.named), json!({"a": 1, "n": "x, y"}));
         assert_eq!(bound.kwargs.map(Value::Object), Some(json!({"q": 4})));
@@ -246,10 +266,25 @@ mod tests {
     #[test]
     fn refuses_in_pythons_words() {
         let refusal = |args, kwargs| bind("add(x, y)", args, kwargs).err().unwrap_or_default();
-        assert_eq!(refusal(json!([1]), json!({})), "add() missing 1 required positional argument: 'y'");
-        assert_eq!(refusal(json!([]), json!({})), "add() missing 2 required positional arguments: 'x' and 'y'");
-        assert_eq!(refusal(json!([1, 2, 3]), json!({})), "add() takes 2 positional arguments but 3 were given");
-        assert_eq!(refusal(json!([1]), json!({"x": 1})), "add() got multiple values for argument 'x'");
-        assert_eq!(refusal(json!([1, 2]), json!({"w": 1})), "add() got an unexpected keyword argument 'w'");
+        assert_eq!(
+            refusal(json!([1]), json!({})),
+            "add() missing 1 required positional argument: 'y'"
+        );
+        assert_eq!(
+            refusal(json!([]), json!({})),
+            "add() missing 2 required positional arguments: 'x' and 'y'"
+        );
+        assert_eq!(
+            refusal(json!([1, 2, 3]), json!({})),
+            "add() takes 2 positional arguments but 3 were given"
+        );
+        assert_eq!(
+            refusal(json!([1]), json!({"x": 1})),
+            "add() got multiple values for argument 'x'"
+        );
+        assert_eq!(
+            refusal(json!([1, 2]), json!({"w": 1})),
+            "add() got an unexpected keyword argument 'w'"
+        );
     }
 }

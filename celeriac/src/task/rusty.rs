@@ -75,7 +75,13 @@ where
 
 /// What `error` means to the worker. Whether retries are left, it knows itself.
 fn translate<T: RustyTask>(task: &T, error: RustyError) -> TaskError {
-    let retry = |eta, exc| TaskError::Retry(Retry { eta, exc, max_retries: None });
+    let retry = |eta, exc| {
+        TaskError::Retry(Retry {
+            eta,
+            exc,
+            max_retries: None,
+        })
+    };
     match error {
         RustyError::Retry(eta) => retry(eta.or_else(|| task.retry_eta()), None),
         RustyError::ExpectedError(text) => retry(task.retry_eta(), Some(Failure::from_text(&text))),
@@ -93,7 +99,10 @@ fn translate<T: RustyTask>(task: &T, error: RustyError) -> TaskError {
 /// serde's words for what Python would say of a call.
 fn type_error(function: &str, error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+    match text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+    {
         Some(name) => format!("{function}() missing 1 required positional argument: '{name}'"),
         None => format!("{function}() got an argument of the wrong type: {text}"),
     }
@@ -163,14 +172,20 @@ impl Broker for Bridge {
     }
 
     async fn send(&self, message: &Message, queue: &str) -> Result<(), BrokerError> {
-        let app = Context::current().ok_or(BrokerError::NotConnected)?.app().clone();
+        let app = Context::current()
+            .ok_or(BrokerError::NotConnected)?
+            .app()
+            .clone();
         let route = app.settings().task_routes.lookup(&message.headers.task);
-        let routed = route.and_then(|route| route.queue.as_deref()).unwrap_or(queue);
+        let routed = route
+            .and_then(|route| route.queue.as_deref())
+            .unwrap_or(queue);
         let outgoing = Outgoing {
             envelope: envelope(message, routed)?,
             queue: routed.to_owned(),
         };
-        let refused = |error: crate::Error| BrokerError::IoError(std::io::Error::other(error.to_string()));
+        let refused =
+            |error: crate::Error| BrokerError::IoError(std::io::Error::other(error.to_string()));
         app.publish(&[outgoing]).await.map_err(refused)
     }
 
@@ -230,7 +245,10 @@ fn envelope(message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
         expires: theirs.expires.map(|expires| expires.to_rfc3339()),
         retries: theirs.retries.unwrap_or_default(),
         // rusty-celery has the soft limit first, Celery the hard one.
-        timelimit: (theirs.timelimit.1.map(f64::from), theirs.timelimit.0.map(f64::from)),
+        timelimit: (
+            theirs.timelimit.1.map(f64::from),
+            theirs.timelimit.0.map(f64::from),
+        ),
         root_id: lineage.root_id.or_else(|| Some(theirs.id.clone())),
         parent_id: lineage.parent_id,
         argsrepr: theirs.argsrepr.clone(),

@@ -66,7 +66,9 @@ async fn fetch(
     if let Ok(rest) = Arc::clone(&shared.prefetch).try_acquire_many_owned(more) {
         room.merge(rest);
     }
-    let deliveries = transport.fetch(&shared.queues, room.num_permits(), PATIENCE).await?;
+    let deliveries = transport
+        .fetch(&shared.queues, room.num_permits(), PATIENCE)
+        .await?;
     Ok((deliveries, room))
 }
 
@@ -74,7 +76,9 @@ fn start(shared: &Arc<Shared>, deliveries: Vec<Delivery>, mut room: OwnedSemapho
     for delivery in deliveries {
         if let Some(permit) = room.split(1) {
             let shared_by_life = Arc::clone(shared);
-            shared.lives.spawn(life::live(shared_by_life, delivery, permit));
+            shared
+                .lives
+                .spawn(life::live(shared_by_life, delivery, permit));
         }
     }
 }

@@ -41,10 +41,15 @@ pub(super) fn after_success(context: &Context, result: &Value) -> Vec<Outgoing> 
     if let Some((first, rest)) = embed.chain.as_deref().and_then(<[Value]>::split_last)
         && let Ok(mut first) = signature(first)
     {
-        first.options.extra.insert("chain".to_owned(), rest.to_vec().into());
+        first
+            .options
+            .extra
+            .insert("chain".to_owned(), rest.to_vec().into());
         next.push(first);
     }
-    let with_result = next.into_iter().map(|next| next.with_partial(result.clone()));
+    let with_result = next
+        .into_iter()
+        .map(|next| next.with_partial(result.clone()));
     messages(context, with_result)
 }
 
@@ -52,12 +57,21 @@ pub(super) fn after_success(context: &Context, result: &Value) -> Vec<Outgoing> 
 pub(super) fn after_failure(context: &Context) -> Vec<Outgoing> {
     let errbacks = each(context.body().embed.errbacks.as_deref());
     let id = Value::from(context.id());
-    messages(context, errbacks.into_iter().map(|errback| errback.with_partial(id.clone())))
+    messages(
+        context,
+        errbacks
+            .into_iter()
+            .map(|errback| errback.with_partial(id.clone())),
+    )
 }
 
 fn each(signatures: Option<&[Value]>) -> Vec<Signature> {
     // `check` has read them all before.
-    signatures.into_iter().flatten().flat_map(signature).collect()
+    signatures
+        .into_iter()
+        .flatten()
+        .flat_map(signature)
+        .collect()
 }
 
 fn signature(value: &Value) -> Result<Signature, serde_json::Error> {
@@ -67,5 +81,7 @@ fn signature(value: &Value) -> Result<Signature, serde_json::Error> {
 fn messages(context: &Context, signatures: impl Iterator<Item = Signature>) -> Vec<Outgoing> {
     let lineage = lineage(context);
     let message = |signature| context.app().message(signature, &lineage);
-    signatures.filter_map(|signature| message(signature).ok()).collect()
+    signatures
+        .filter_map(|signature| message(signature).ok())
+        .collect()
 }

@@ -50,7 +50,10 @@ async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
             let reason = error.to_string();
             tracing::error!(queue = &*delivery.queue, "Refused a message: {reason}");
             let transport = shared.app.transport();
-            insist(shared, "dead-letter", || transport.dead_letter(delivery, &reason)).await;
+            insist(shared, "dead-letter", || {
+                transport.dead_letter(delivery, &reason)
+            })
+            .await;
             None
         }
     }
@@ -72,7 +75,10 @@ async fn refuse_unknown(shared: &Shared, delivery: &Delivery, request: Request) 
     }
     let reason = format!("unregistered task {name}");
     let transport = shared.app.transport();
-    insist(shared, "dead-letter", || transport.dead_letter(delivery, &reason)).await;
+    insist(shared, "dead-letter", || {
+        transport.dead_letter(delivery, &reason)
+    })
+    .await;
 }
 
 impl Settlement<'_> {
@@ -95,7 +101,10 @@ impl Settlement<'_> {
 
     /// Waits for a slot, and for the limits on what may still run.
     async fn await_slot(&self) -> Option<SemaphorePermit<'_>> {
-        let slot = self.unless_shutdown(self.shared().slots.acquire()).await?.ok()?;
+        let slot = self
+            .unless_shutdown(self.shared().slots.acquire())
+            .await?
+            .ok()?;
         let expires = self.request().expires;
         if expires.is_some_and(|expires| Utc::now() > expires) {
             self.settle(Outcome::Revoked("expired")).await;
@@ -157,6 +166,8 @@ pub(super) fn limits_of(context: &Context, task: &Task) -> limits::Limits {
     let options = task.options();
     limits::Limits {
         hard: hard.or(options.time_limit).or(settings.task_time_limit),
-        soft: soft.or(options.soft_time_limit).or(settings.task_soft_time_limit),
+        soft: soft
+            .or(options.soft_time_limit)
+            .or(settings.task_soft_time_limit),
     }
 }

@@ -43,7 +43,11 @@ pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outco
 /// Strikes at the soft limit; ends only if the task does not look after it.
 async fn soft_limit(context: &Context, limit: Option<f64>) {
     after(limit).await;
-    tracing::warn!("Soft time limit ({}s) exceeded for {}", limit.unwrap_or_default(), context.id());
+    tracing::warn!(
+        "Soft time limit ({}s) exceeded for {}",
+        limit.unwrap_or_default(),
+        context.id()
+    );
     if context.strike_soft_limit() {
         pending::<()>().await;
     }

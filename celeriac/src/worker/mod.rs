@@ -106,7 +106,10 @@ impl Worker {
     /// Consumes these queues instead (`-Q`).
     #[must_use]
     pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
-        self.queues = queues.into_iter().map(|queue| queue.as_ref().into()).collect();
+        self.queues = queues
+            .into_iter()
+            .map(|queue| queue.as_ref().into())
+            .collect();
         self
     }
 
@@ -177,7 +180,10 @@ impl Shared {
         let settings = self.app.settings();
         tracing::info!(
             transport = self.app.broker_address(),
-            results = settings.result_backend.as_deref().map(crate::error::hide_password),
+            results = settings
+                .result_backend
+                .as_deref()
+                .map(crate::error::hide_password),
             concurrency = self.slots.available_permits(),
             queues = self.queues.join(","),
             tasks = self.tasks.len(),

@@ -48,7 +48,12 @@ pub(super) struct Settlement<'a> {
 }
 
 impl<'a> Settlement<'a> {
-    pub fn new(shared: &'a Shared, delivery: &'a Delivery, task: &'a Task, request: Request) -> Self {
+    pub fn new(
+        shared: &'a Shared,
+        delivery: &'a Delivery,
+        task: &'a Task,
+        request: Request,
+    ) -> Self {
         Self {
             context: Context::new(shared.app.clone(), request, shared.states.clone()),
             shared,
@@ -80,7 +85,10 @@ impl<'a> Settlement<'a> {
 
     pub fn acks_late(&self) -> bool {
         let settings = self.shared.app.settings();
-        self.task.options().acks_late.unwrap_or(settings.task_acks_late)
+        self.task
+            .options()
+            .acks_late
+            .unwrap_or(settings.task_acks_late)
     }
 
     /// Leaves behind what `outcome` asks for.
@@ -108,10 +116,17 @@ impl<'a> Settlement<'a> {
 
     async fn fail(&self, failure: Failure) {
         if self.stores_errors() {
-            self.store(states::FAILURE, exception(&failure), Some(failure.traceback())).await;
+            self.store(
+                states::FAILURE,
+                exception(&failure),
+                Some(failure.traceback()),
+            )
+            .await;
         }
-        self.send_followers(follow::after_failure(&self.context)).await;
-        self.end(self.shared.app.settings().task_acks_on_failure_or_timeout).await;
+        self.send_followers(follow::after_failure(&self.context))
+            .await;
+        self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
+            .await;
         self.log_end(&format!("raised unexpected: {failure}"), true);
     }
 
@@ -138,7 +153,8 @@ impl<'a> Settlement<'a> {
             let result = cause.map_or(Value::Null, exception);
             self.store(states::RETRY, result, Some(traceback)).await;
         }
-        self.send_followers(vec![Outgoing { queue, envelope }]).await;
+        self.send_followers(vec![Outgoing { queue, envelope }])
+            .await;
         self.end(true).await;
         let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0).round();
         let cause = retry.exc.map(|exc| format!(": {exc}")).unwrap_or_default();
@@ -183,14 +199,22 @@ impl<'a> Settlement<'a> {
         match (self.acks_late(), acknowledge) {
             (false, _) => {}
             (true, true) => self.ack().await,
-            (true, false) => self.bury("failed, and task_acks_on_failure_or_timeout is off").await,
+            (true, false) => {
+                self.bury("failed, and task_acks_on_failure_or_timeout is off")
+                    .await
+            }
         }
     }
 
     fn ignores_result(&self) -> bool {
         let asked = self.request().headers().ignore_result;
         let settings = self.shared.app.settings();
-        asked || self.task.options().ignore_result.unwrap_or(settings.task_ignore_result)
+        asked
+            || self
+                .task
+                .options()
+                .ignore_result
+                .unwrap_or(settings.task_ignore_result)
     }
 
     fn stores_errors(&self) -> bool {
@@ -199,7 +223,8 @@ impl<'a> Settlement<'a> {
 
     pub async fn store_started(&self) {
         if !self.ignores_result() {
-            self.store(states::STARTED, started(&self.context), None).await;
+            self.store(states::STARTED, started(&self.context), None)
+                .await;
         }
     }
 
@@ -219,17 +244,26 @@ impl<'a> Settlement<'a> {
 
     pub async fn ack(&self) {
         let transport = self.shared.app.transport();
-        insist(self.shared, "acknowledge", || transport.ack(&self.delivery.tag)).await;
+        insist(self.shared, "acknowledge", || {
+            transport.ack(&self.delivery.tag)
+        })
+        .await;
     }
 
     pub async fn requeue(&self) {
         let transport = self.shared.app.transport();
-        insist(self.shared, "requeue", || transport.requeue(&self.delivery.tag)).await;
+        insist(self.shared, "requeue", || {
+            transport.requeue(&self.delivery.tag)
+        })
+        .await;
     }
 
     async fn bury(&self, reason: &str) {
         let transport = self.shared.app.transport();
-        insist(self.shared, "dead-letter", || transport.dead_letter(self.delivery, reason)).await;
+        insist(self.shared, "dead-letter", || {
+            transport.dead_letter(self.delivery, reason)
+        })
+        .await;
     }
 
     fn runtime(&self) -> f64 {

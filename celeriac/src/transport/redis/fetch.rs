@@ -125,8 +125,7 @@ impl Fetcher {
             let queue = queues.get(*place).map_or("", |queue| queue.as_ref());
             call.key(key).arg(serde_json::to_string(queue)?);
         }
-        let taken: Vec<(String, usize, Vec<u8>)> =
-            call.invoke_async(&mut self.connection).await?;
+        let taken: Vec<(String, usize, Vec<u8>)> = call.invoke_async(&mut self.connection).await?;
         let delivery = |(tag, list, payload): (String, usize, Vec<u8>)| {
             let (_, place) = lists.get(list)?;
             Some(Delivery {

@@ -57,7 +57,9 @@ impl Keys {
             QueueOrder::Priority => {}
         }
         let list = |step, place: usize| {
-            queues.get(place).map(|queue| (self.step(queue.as_ref(), step), place))
+            queues
+                .get(place)
+                .map(|queue| (self.step(queue.as_ref(), step), place))
         };
         let of_step = |&step| order.iter().filter_map(move |&place| list(step, place));
         self.steps.iter().flat_map(of_step).collect()
@@ -132,7 +134,11 @@ mod tests {
         };
         let lists = |turn| {
             let lists = Keys::new(&options).lists(&["a", "b"], turn);
-            lists.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" ")
+            lists
+                .into_iter()
+                .map(|(key, _)| key)
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(lists(0), "a b a:5 b:5");
         assert_eq!(lists(1), "b a b:5 a:5");

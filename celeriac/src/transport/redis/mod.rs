@@ -92,7 +92,9 @@ impl Transport for RedisTransport {
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
         for Outgoing { queue, envelope } in messages {
-            let key = self.keys.queue(queue, envelope.properties.priority.unwrap_or(0));
+            let key = self
+                .keys
+                .queue(queue, envelope.properties.priority.unwrap_or(0));
             pipeline.lpush(key, serde_json::to_vec(envelope)?).ignore();
         }
         Ok(pipeline.exec_async(&mut self.connection()).await?)
@@ -127,7 +129,9 @@ impl Transport for RedisTransport {
         let deliveries = fetcher.fetch(queues, max, patience).await?;
         // Not put back after an error: a connection that failed once is not trusted.
         *slot = Some(fetcher);
-        self.held.tags().extend(deliveries.iter().map(|delivery| Arc::clone(&delivery.tag)));
+        self.held
+            .tags()
+            .extend(deliveries.iter().map(|delivery| Arc::clone(&delivery.tag)));
         Ok(deliveries)
     }
 

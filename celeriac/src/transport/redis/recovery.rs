@@ -56,7 +56,10 @@ impl RedisTransport {
         }
         let alive: Vec<bool> = pipeline.query_async(&mut self.connection()).await?;
         let pairs = workers.into_iter().zip(alive);
-        Ok(pairs.filter(|(_, alive)| !alive).map(|(worker, _)| worker).collect())
+        Ok(pairs
+            .filter(|(_, alive)| !alive)
+            .map(|(worker, _)| worker)
+            .collect())
     }
 
     /// Puts back all that `worker` held. For this worker's own name, what it

@@ -31,7 +31,10 @@ impl RedisTransport {
     pub(super) async fn restore(&self, tag: &str) -> Result<(), Error> {
         let entry: Option<Vec<u8>> = self.connection().hget(self.keys.unacked(), tag).await?;
         let Some(entry) = entry else {
-            return Ok(self.connection().zrem(self.keys.unacked_index(), tag).await?);
+            return Ok(self
+                .connection()
+                .zrem(self.keys.unacked_index(), tag)
+                .await?);
         };
         match serde_json::from_slice::<(Envelope, String, String)>(&entry) {
             Ok((envelope, exchange, routing_key)) => {
@@ -43,7 +46,8 @@ impl RedisTransport {
                     queue: "".into(),
                     payload: entry,
                 };
-                self.bury(&delivery, &format!("cannot restore the message: {error}")).await
+                self.bury(&delivery, &format!("cannot restore the message: {error}"))
+                    .await
             }
         }
     }
@@ -77,7 +81,9 @@ impl RedisTransport {
         }
         let [table, _] = self.keys.binding_tables(exchange);
         let members: Vec<String> = self.connection().smembers(table).await?;
-        let queue = members.iter().find_map(|member| self.keys.bound_queue(member, routing_key));
+        let queue = members
+            .iter()
+            .find_map(|member| self.keys.bound_queue(member, routing_key));
         Ok(queue.unwrap_or(routing_key).to_owned())
     }
 
@@ -90,14 +96,21 @@ impl RedisTransport {
         });
         let (name, payload): (_, Value) = match std::str::from_utf8(&delivery.payload) {
             Ok(text) => ("payload", text.into()),
-            Err(_) => ("payload_base64", BASE64_STANDARD.encode(&delivery.payload).into()),
+            Err(_) => (
+                "payload_base64",
+                BASE64_STANDARD.encode(&delivery.payload).into(),
+            ),
         };
         entry[name] = payload;
         let mut pipeline = redis::pipe();
         pipeline.atomic();
-        pipeline.lpush(self.keys.dead_letter(), entry.to_string()).ignore();
+        pipeline
+            .lpush(self.keys.dead_letter(), entry.to_string())
+            .ignore();
         pipeline.hdel(self.keys.unacked(), &*delivery.tag).ignore();
-        pipeline.zrem(self.keys.unacked_index(), &*delivery.tag).ignore();
+        pipeline
+            .zrem(self.keys.unacked_index(), &*delivery.tag)
+            .ignore();
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 
