@@ -1,2 +1,79 @@
-//! workers
-fn main() {}
+//! `workers`: the worker of the call-analytics service, and a way to send it
+//! tasks by hand.
+
+mod cli;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use celeriac::task::rusty;
+use celeriac::{App, Config, Signature, Worker};
+use clap::Parser;
+use store::{Store, StoreSettings};
+use workers::ingest::{IngestSettings, Ingestion};
+use workers::insights::{Engine, InsightsSettings};
+
+use cli::{Cli, Command, SendArgs, WorkerArgs};
+
+/// The tables of celeryconfig.toml that belong to the service.
+const SECTIONS: [&str; 4] = ["api", "store", "ingest", "insights"];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    celeriac::log::init();
+    let config = Config::load(cli.config.as_deref(), &SECTIONS)?;
+    let app = App::new(config.settings().clone())?;
+    match cli.command {
+        Some(Command::Send(args)) => send(&app, args).await,
+        Some(Command::Worker(args)) => work(app, &config, args).await,
+        None => work(app, &config, cli.worker).await,
+    }
+}
+
+/// Runs the tasks of the service.
+async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()> {
+    let ingest: IngestSettings = config.section("ingest")?;
+    let insights: InsightsSettings = config.section("insights")?;
+    let database: StoreSettings = config.section("store")?;
+
+    let store = Store::connect(&database.url).await.context("cannot open the database")?;
+    let engine = Engine::start(&insights).await.context("cannot load the models")?;
+    let ingestion = Ingestion::new(ingest.transcript_source()?, store.clone(), ingest.clone());
+
+    let mut worker = Worker::new(app)
+        .task(rusty::task::<workers::ingest::task::run>())
+        .task(rusty::task::<workers::insights::task::process>())
+        .state(Arc::new(ingest.call_defaults()))
+        .state(Arc::new(store))
+        .state(Arc::new(engine))
+        .state(Arc::new(ingestion));
+    if !args.queues.is_empty() {
+        worker = worker.queues(&args.queues);
+    }
+    if let Some(slots) = args.concurrency {
+        worker = worker.concurrency(slots);
+    }
+    if let Some(name) = args.hostname {
+        worker = worker.nodename(name);
+    }
+    Ok(worker.run().await?)
+}
+
+/// Sends one task and prints its id, or its result if asked to wait.
+async fn send(app: &App, args: SendArgs) -> anyhow::Result<()> {
+    let mut signature = Signature::new(args.task);
+    signature.args = serde_json::from_str(&args.args).context("--args is not a JSON list")?;
+    signature.kwargs = serde_json::from_str(&args.kwargs).context("--kwargs is not a JSON object")?;
+    signature.options.queue = args.queue;
+    let result = app.send(signature).await?;
+    match args.wait {
+        Some(seconds) => {
+            let value: serde_json::Value = result.get(Duration::from_secs(seconds)).await?;
+            println!("{value:#}");
+        }
+        None => println!("{}", result.id()),
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The command line of the `workers` binary.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs the tasks of the call-analytics service.
+///
+/// Without a command it is a worker.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// The configuration [default: celeryconfig.toml, if it exists]
+    #[arg(long, env = "CELERIAC_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to be a worker.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs tasks until told to end; the same as no command
+    Worker(WorkerArgs),
+    /// Sends a task, as `celery call` does
+    Send(SendArgs),
+}
+
+/// The options of a worker, named as `celery worker` names them.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WorkerArgs {
+    /// Queues to consume, with commas between [default: task_queues]
+    #[arg(short = 'Q', long, value_delimiter = ',')]
+    pub queues: Vec<String>,
+    /// Tasks that run at once [default: worker_concurrency, else the cores]
+    #[arg(short, long)]
+    pub concurrency: Option<usize>,
+    /// The worker's nodename [default: celery@HOST]
+    #[arg(short = 'n', long)]
+    pub hostname: Option<String>,
+}
+
+/// What to send.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The task's name
+    pub task: String,
+    /// Positional arguments, a JSON list
+    #[arg(short, long, default_value = "[]")]
+    pub args: String,
+    /// Keyword arguments, a JSON object
+    #[arg(short, long, default_value = "{}")]
+    pub kwargs: String,
+    /// The queue [default: the task's route]
+    #[arg(short = 'Q', long)]
+    pub queue: Option<String>,
+    /// Waits this many seconds for the result and prints it
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+    pub wait: Option<u64>,
+}
