@@ -14,6 +14,8 @@ from pathlib import Path
 from support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
+#: The last of what `make build` makes.
+PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/workers"
 
 #: Seconds that a start may take, with a build that has nothing to do.
 START = 300
@@ -78,7 +80,11 @@ class Service:
     def stop(self):
         if self.make and self.make.poll() is None:
             self.make.terminate()
-            self.make.wait(90)
+            try:
+                self.make.wait(90)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.make.pid, signal.SIGKILL)
+                raise
 
     def processes(self):
         """Every process that descends from this service, by its environment."""

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from running import ROOT, START, Service, pasted
+from running import PROGRAMS, ROOT, START, Service, pasted
 from support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
@@ -22,10 +22,14 @@ CALL = {
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    service = Service(tmp_path_factory.mktemp("service")).start()
-    service.up()
-    yield service
-    service.stop()
+    if not PROGRAMS.exists():
+        pytest.skip("the programs are not built: make build")
+    service = Service(tmp_path_factory.mktemp("service"))
+    try:
+        service.start().up()
+        yield service
+    finally:
+        service.stop()
 
 
 def test_the_first_ingestion_fills_the_service(service):
