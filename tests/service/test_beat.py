@@ -5,9 +5,10 @@ import pytest
 from running import PROGRAMS
 from support.process import Process
 
-TICK = """{ tick = {
-    task = "t.integration.tasks.add", schedule = 0.5, args = [2, 3], kwargs = { z = 1 },
-    options = { queue = "ticks", expires = 60, priority = 3 } } }"""
+TICK = (
+    '{ tick = { task = "t.integration.tasks.add", schedule = 0.5, args = [2, 3], kwargs = { z = 1 },'
+    ' options = { queue = "ticks", expires = 60, priority = 3 } } }'
+)
 
 
 @pytest.fixture
