@@ -17,7 +17,8 @@ pub struct InsightsSettings {
     /// Threads that libtorch may use within one operation. One is robust when
     /// other processes share the cores; more spin against them.
     pub torch_threads: u16,
-    /// The largest number of texts in one batch.
+    /// The largest number of texts in one batch. Long texts make smaller
+    /// batches of themselves.
     pub max_batch: usize,
     /// How long a batch may wait for more texts, in milliseconds. Only a busy
     /// engine waits: a text that comes alone is computed at once.
