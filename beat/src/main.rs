@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let sections = ["api", "store", "ingest", "insights"];
     let config = Config::load(cli.config.as_deref(), &sections)?;
     let app = App::new(config.settings().clone())?;
-    let shutdown = Shutdown::on_signals()?;
+    let shutdown = Shutdown::on_signals(std::time::Duration::ZERO)?;
     Beat::new(app)?.run(&shutdown).await?;
     Ok(())
 }

@@ -37,6 +37,9 @@ pub enum Error {
     /// A result did not come in time. As Celery's `TimeoutError`.
     #[error("no result after {0:?}")]
     Timeout(Duration),
+    /// The worker was told to end at once.
+    #[error("cold shutdown: what was running has been cut off")]
+    ColdShutdown,
     /// The awaited task failed.
     #[error(transparent)]
     TaskFailed(#[from] Box<TaskFailed>),

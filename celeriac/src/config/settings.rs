@@ -58,8 +58,9 @@ pub struct Settings {
     pub worker_prefetch_multiplier: usize,
     /// Messages held for a later eta, at most; without bound if not given.
     pub worker_eta_task_limit: Option<usize>,
-    /// Time that running tasks get at a warm shutdown; without bound if not given.
-    pub worker_soft_shutdown_timeout: Option<f64>,
+    /// Time that running tasks get at a cold shutdown.
+    #[serde(deserialize_with = "seconds")]
+    pub worker_soft_shutdown_timeout: f64,
     /// Time zone of crontabs, as in the IANA database.
     pub timezone: chrono_tz::Tz,
     /// The periodic tasks, by entry name.
@@ -95,7 +96,7 @@ impl Default for Settings {
             worker_concurrency: None,
             worker_prefetch_multiplier: 4,
             worker_eta_task_limit: None,
-            worker_soft_shutdown_timeout: None,
+            worker_soft_shutdown_timeout: 0.0,
             timezone: chrono_tz::UTC,
             beat_schedule: BTreeMap::new(),
             beat_schedule_filename: "celerybeat-schedule.json".to_owned(),

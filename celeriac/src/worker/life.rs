@@ -1,6 +1,7 @@
 //! One message's life: decode, *known? expired?*, eta, slot, run, settle.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::Value;
@@ -82,21 +83,19 @@ async fn refuse_unknown(shared: &Shared, delivery: &Delivery, request: Request) 
 }
 
 impl Settlement<'_> {
-    /// Waits until the request may run, outside the prefetched: a held message
-    /// takes no room from others. `None`: it has been settled otherwise.
-    async fn await_eta(&self, room: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+    /// Waits until the request may run. Up to `worker_eta_task_limit` of those
+    /// who wait give up their place among the prefetched: what is held takes
+    /// no room from what can run. `None`: the request has been settled.
+    async fn await_eta(&self, room: OwnedSemaphorePermit) -> Option<Option<OwnedSemaphorePermit>> {
         let eta = self.request().eta;
         let wait = eta.and_then(|eta| (eta - Utc::now()).to_std().ok());
         let Some(wait) = wait else {
-            return Some(room);
+            return Some(Some(room));
         };
-        let shared = self.shared();
-        drop(room);
-        let due = async {
-            tokio::time::sleep(wait).await;
-            Arc::clone(&shared.prefetch).acquire_owned().await.ok()
-        };
-        self.unless_shutdown(due).await.flatten()
+        let held = self.shared().held.try_acquire();
+        let room = held.is_err().then_some(room);
+        self.unless_shutdown(tokio::time::sleep(wait)).await?;
+        Some(room)
     }
 
     /// Waits for a slot, and for the limits on what may still run.
@@ -107,7 +106,8 @@ impl Settlement<'_> {
             .ok()?;
         let expires = self.request().expires;
         if expires.is_some_and(|expires| Utc::now() > expires) {
-            self.settle(Outcome::Revoked("expired")).await;
+            self.settle(Outcome::Revoked("expired"), Duration::ZERO)
+                .await;
             return None;
         }
         Some(slot)
@@ -133,6 +133,7 @@ impl Settlement<'_> {
         if self.shared().app.settings().task_track_started {
             self.store_started().await;
         }
+        let begun = Instant::now();
         let run = limits::run(self.task(), self.context(), self.limits());
         let outcome = tokio::select! {
             outcome = run => outcome,
@@ -140,7 +141,7 @@ impl Settlement<'_> {
         };
         // The slot is for running: what the outcome leaves behind needs none.
         drop(slot);
-        self.settle(outcome).await;
+        self.settle(outcome, begun.elapsed()).await;
     }
 
     /// A cold shutdown: what is not acknowledged yet runs again elsewhere.

@@ -18,6 +18,7 @@ mod shutdown;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     slots: Semaphore,
     /// One permit for each message that may be reserved or running.
     prefetch: Arc<Semaphore>,
+    /// One permit for each message that may wait for its eta beside them.
+    held: Semaphore,
     /// Every message's life, so that a shutdown can wait for them.
     lives: TaskTracker,
     shutdown: Shutdown,
@@ -135,16 +138,18 @@ impl Worker {
     }
 
     /// Works until the process is told to end: TERM and INT let running tasks
-    /// finish, a second one and QUIT do not.
+    /// finish; a second one and QUIT give them `worker_soft_shutdown_timeout`.
     ///
     /// # Errors
-    /// Only what makes work impossible. A lost broker is waited for.
+    /// What makes work impossible, and [`Error::ColdShutdown`]. A lost broker
+    /// is waited for.
     pub async fn run(self) -> Result<(), Error> {
-        let shutdown = Shutdown::on_signals()?;
+        let soft = self.app.settings().worker_soft_shutdown_timeout;
+        let shutdown = Shutdown::on_signals(Duration::try_from_secs_f64(soft).unwrap_or_default())?;
         self.run_until(shutdown).await
     }
 
-    /// Works until `shutdown` says otherwise.
+    /// Works until `shutdown` says otherwise. Errors as [`run`](Self::run).
     pub async fn run_until(self, shutdown: Shutdown) -> Result<(), Error> {
         let shared = Arc::new(self.share(shutdown));
         shared.announce();
@@ -153,7 +158,10 @@ impl Worker {
         shared.finish().await;
         tending.abort();
         consumer::leave(&shared).await;
-        Ok(())
+        match shared.shutdown.is_cold() {
+            true => Err(Error::ColdShutdown),
+            false => Ok(()),
+        }
     }
 
     fn share(self, shutdown: Shutdown) -> Shared {
@@ -161,6 +169,11 @@ impl Worker {
             0 => Semaphore::MAX_PERMITS,
             multiplier => self.concurrency.saturating_mul(multiplier),
         };
+        let held = self
+            .app
+            .settings()
+            .worker_eta_task_limit
+            .unwrap_or(usize::MAX);
         Shared {
             tasks: self.tasks,
             states: Arc::new(self.states),
@@ -168,6 +181,7 @@ impl Worker {
             nodename: self.nodename.into(),
             slots: Semaphore::new(self.concurrency),
             prefetch: Arc::new(Semaphore::new(prefetch.min(Semaphore::MAX_PERMITS))),
+            held: Semaphore::new(held.min(Semaphore::MAX_PERMITS)),
             lives: TaskTracker::new(),
             shutdown,
             app: self.app,
@@ -195,23 +209,12 @@ impl Shared {
     /// Waits for the tasks that run, as long as the shutdown is a warm one.
     async fn finish(&self) {
         self.lives.close();
-        let patience = self.app.settings().worker_soft_shutdown_timeout;
-        let soft_end = async {
-            match patience.filter(|&seconds| seconds > 0.0) {
-                Some(seconds) => {
-                    tokio::time::sleep(std::time::Duration::from_secs_f64(seconds)).await;
-                    self.shutdown.cool();
-                }
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = self.lives.wait() => return,
-            () = soft_end => {}
             () = self.shutdown.cold() => {}
         }
         // The lives see the cold shutdown themselves and give back what they can.
-        let grace = std::time::Duration::from_secs(5);
+        let grace = Duration::from_secs(5);
         let _ = tokio::time::timeout(grace, self.lives.wait()).await;
     }
 }

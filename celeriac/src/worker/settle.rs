@@ -1,7 +1,7 @@
 //! What a run leaves behind: result, retry, followers; and then, only then,
 //! the acknowledgement.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{SecondsFormat, Utc};
@@ -44,7 +44,6 @@ pub(super) struct Settlement<'a> {
     delivery: &'a Delivery,
     task: &'a Task,
     context: Context,
-    begun: Instant,
 }
 
 impl<'a> Settlement<'a> {
@@ -59,7 +58,6 @@ impl<'a> Settlement<'a> {
             shared,
             delivery,
             task,
-            begun: Instant::now(),
         }
     }
 
@@ -91,10 +89,10 @@ impl<'a> Settlement<'a> {
             .unwrap_or(settings.task_acks_late)
     }
 
-    /// Leaves behind what `outcome` asks for.
-    pub async fn settle(&self, outcome: Outcome) {
+    /// Leaves behind what the `outcome` of a run of so much time asks for.
+    pub async fn settle(&self, outcome: Outcome, runtime: Duration) {
         match outcome {
-            Outcome::Success(value) => self.succeed(value).await,
+            Outcome::Success(value) => self.succeed(value, runtime).await,
             Outcome::Failure(failure) => self.fail(failure).await,
             Outcome::Retry(retry) => self.retry(retry).await,
             Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
@@ -103,7 +101,7 @@ impl<'a> Settlement<'a> {
         }
     }
 
-    async fn succeed(&self, value: Value) {
+    async fn succeed(&self, value: Value, runtime: Duration) {
         let followers = follow::after_success(&self.context, &value);
         let shown = repr::result(&value);
         if !self.ignores_result() {
@@ -111,7 +109,10 @@ impl<'a> Settlement<'a> {
         }
         self.send_followers(followers).await;
         self.end(true).await;
-        self.log_end(&format!("succeeded in {}s: {shown}", self.runtime()), false);
+        self.log_end(
+            &format!("succeeded in {}s: {shown}", runtime.as_secs_f64()),
+            false,
+        );
     }
 
     async fn fail(&self, failure: Failure) {
@@ -264,10 +265,6 @@ impl<'a> Settlement<'a> {
             transport.dead_letter(self.delivery, reason)
         })
         .await;
-    }
-
-    fn runtime(&self) -> f64 {
-        self.begun.elapsed().as_secs_f64()
     }
 
     fn log_end(&self, how: &str, bad: bool) {

@@ -1,6 +1,7 @@
 //! How a worker is told to end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,8 @@ impl Shutdown {
     }
 
     /// A shutdown that begins as Celery's does: warm on the first TERM or INT,
-    /// cold on the next and on QUIT.
-    pub fn on_signals() -> Result<Self, Error> {
+    /// cold on the next and on QUIT, after a `soft` while.
+    pub fn on_signals(soft: Duration) -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|error| Error::Connection(Box::new(error)));
         let mut term = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
@@ -34,23 +35,29 @@ impl Shutdown {
         let shutdown = Self::new();
         let told = shutdown.clone();
         tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = term.recv() => told.next(),
-                    _ = interrupt.recv() => told.next(),
-                    _ = quit.recv() => told.cool(),
-                }
+            tokio::select! {
+                _ = term.recv() => told.begin(),
+                _ = interrupt.recv() => told.begin(),
+                _ = quit.recv() => return told.cool_after(soft).await,
             }
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = quit.recv() => {}
+            }
+            told.cool_after(soft).await;
         });
         Ok(shutdown)
     }
 
-    fn next(&self) {
-        if self.0.warm.is_cancelled() {
-            self.cool();
-        } else {
-            self.begin();
+    /// A cold shutdown with a last chance for what runs.
+    async fn cool_after(&self, soft: Duration) {
+        if !soft.is_zero() {
+            tracing::warn!("Soft shutdown: waiting {soft:?} for running tasks");
+            self.0.warm.cancel();
+            tokio::time::sleep(soft).await;
         }
+        self.cool();
     }
 
     /// Begins a warm shutdown.
