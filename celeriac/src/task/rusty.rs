@@ -151,7 +151,8 @@ async fn application() -> Result<&'static Arc<Celery>, TaskError> {
         let url = format!("redis://{}/", listener.local_addr()?);
         let silence = tokio::spawn(async move { listener.accept().await });
         let mut celery = CeleryBuilder::new("celeriac", &url)
-            .broker_connection_retry(false)
+            // One attempt: without retries it makes none at all.
+            .broker_connection_max_retries(1)
             .build()
             .await
             .map_err(|error| std::io::Error::other(error.to_string()))?;
