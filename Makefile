@@ -24,7 +24,7 @@ build: setup
 setup:
 	@exec scripts/setup
 
-lint:
+lint: setup
 	@exec scripts/lint
 
 clean:
