@@ -38,8 +38,16 @@ async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()>
     let insights: InsightsSettings = config.section("insights")?;
     let database: StoreSettings = config.section("store")?;
 
-    let store = Store::connect(&database.url).await.context("cannot open the database")?;
-    let engine = Engine::start(&insights).await.context("cannot load the models")?;
+    let store = Store::connect(&database.url)
+        .await
+        .context("cannot open the database")?;
+    store
+        .migrate()
+        .await
+        .context("cannot migrate the database")?;
+    let engine = Engine::start(&insights)
+        .await
+        .context("cannot load the models")?;
     let ingestion = Ingestion::new(ingest.transcript_source()?, store.clone(), ingest.clone());
 
     let mut worker = Worker::new(app)
@@ -65,7 +73,8 @@ async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()>
 async fn send(app: &App, args: SendArgs) -> anyhow::Result<()> {
     let mut signature = Signature::new(args.task);
     signature.args = serde_json::from_str(&args.args).context("--args is not a JSON list")?;
-    signature.kwargs = serde_json::from_str(&args.kwargs).context("--kwargs is not a JSON object")?;
+    signature.kwargs =
+        serde_json::from_str(&args.kwargs).context("--kwargs is not a JSON object")?;
     signature.options.queue = args.queue;
     let result = app.send(signature).await?;
     match args.wait {

@@ -92,9 +92,9 @@ impl Engine {
         Ok(score(self.positivity(text).await?))
     }
 
-    /// How positive a text is, from 0 to 1; None if it is blank. A text longer
-    /// than the model takes is judged in windows of whole sentences, and their
-    /// mean by length counts.
+    /// How positive a text is, from 0 to 1; None if it is blank. A text of more
+    /// than a few sentences is judged sentence by sentence, and their mean by
+    /// length counts.
     ///
     /// # Errors
     /// As for [`Engine::analyse`].
@@ -105,12 +105,28 @@ impl Engine {
             .await?;
         let judged = windows.into_iter().map(async |ids| {
             let tokens = ids.len();
-            match self.run(Lane::Sentiment, ids).await?.first() {
-                Some(&positivity) => Ok((tokens, positivity)),
-                None => Err(EngineError::Inference("it gave no answer".to_owned())),
-            }
+            Ok::<_, EngineError>((tokens, self.judged(ids).await?))
         });
         Ok(mean(&try_join_all(judged).await?))
+    }
+
+    /// How positive a text is as a whole, from 0 to 1: its first tokens, as
+    /// many as the model takes.
+    ///
+    /// # Errors
+    /// As for [`Engine::analyse`].
+    pub async fn judge(&self, text: impl Into<String>) -> Result<f64, EngineError> {
+        let text = text.into();
+        let ids = self
+            .tokenize(move |with| with.sentiment.encode(&text))
+            .await?;
+        self.judged(ids).await.map(f64::from)
+    }
+
+    async fn judged(&self, ids: Vec<i64>) -> Result<f32, EngineError> {
+        let answer = self.run(Lane::Sentiment, ids).await?;
+        let positivity = answer.first().copied();
+        positivity.ok_or_else(|| EngineError::Inference("it gave no answer".to_owned()))
     }
 
     /// Tokenizing a long text takes a while, so it is kept off the async

@@ -10,8 +10,13 @@ pub struct Tokenizer {
     max_len: usize,
 }
 
-/// How many sequences of one text are judged; enough for 6,000 words.
-const MOST_WINDOWS: usize = 64;
+/// How many sequences of one text are judged; enough for some 4,000 words.
+const MOST_WINDOWS: usize = 256;
+
+/// A text of up to so many tokens is judged as one. Longer ones are better
+/// judged sentence by sentence (docs/sentiment.md): the ratings that models of
+/// sentiment are trained on are of sentences.
+const ONE_PIECE: usize = 48;
 
 /// The part of `tokenizer_config.json` that matters here.
 #[derive(Deserialize)]
@@ -44,13 +49,13 @@ impl Tokenizer {
             .token_ids
     }
 
-    /// The tokens of a text of any length, in as many sequences as it takes:
-    /// whole sentences as far as they fit. None if the text is blank. Of an
+    /// The tokens of a text of any length, in as many sequences as it has
+    /// sentences, or one if it is short. None if the text is blank. Of an
     /// enormous text the last [`MOST_WINDOWS`]: the end of a call tells how it
     /// came out.
     pub fn encode_windows(&self, text: &str) -> Vec<Vec<i64>> {
         let room = self.max_len.saturating_sub(2);
-        let windows = windows(text, room, |part| self.bert.tokenize(part).len());
+        let windows = windows(text, ONE_PIECE, room, |part| self.bert.tokenize(part).len());
         let first = windows.len().saturating_sub(MOST_WINDOWS);
         windows[first..]
             .iter()

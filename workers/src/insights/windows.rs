@@ -1,29 +1,33 @@
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Cuts a text into consecutive windows of at most `room` tokens, as `count`
-/// counts them, at the ends of sentences; a sentence longer than that is cut
-/// between words. A text that fits is one window. A single word that does not
-/// fit is left to be truncated.
-pub fn windows(text: &str, room: usize, count: impl Fn(&str) -> usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    for sentence in text.split_sentence_bounds() {
-        match count(sentence) {
-            fits if fits <= room => pieces.push((sentence, fits)),
-            _ => pieces.extend(
-                sentence
-                    .split_word_bounds()
-                    .map(|word| (word, count(word).min(room))),
-            ),
-        }
+/// Cuts a text into the parts that are judged by themselves: its sentences, or
+/// the whole text if it has at most `whole` tokens, as `count` counts them. A
+/// sentence of more than `room` tokens is cut between words; a single word that
+/// does not fit is left to be truncated.
+pub fn windows(text: &str, whole: usize, room: usize, count: impl Fn(&str) -> usize) -> Vec<&str> {
+    if count(text) <= whole {
+        return vec![text];
     }
-    pack(pieces, room)
+    let sentences = text.split_sentence_bounds();
+    sentences
+        .flat_map(|sentence| match count(sentence) <= room {
+            true => vec![sentence],
+            false => cut(sentence, room, &count),
+        })
+        .collect()
+}
+
+/// Cuts between words, into as few windows as it takes.
+fn cut(sentence: &str, room: usize, count: impl Fn(&str) -> usize) -> Vec<&str> {
+    let words = sentence.split_word_bounds();
+    pack(words.map(|word| (word, count(word).min(room))), room)
         .into_iter()
-        .map(|(start, end)| &text[start..end])
+        .map(|(start, end)| &sentence[start..end])
         .collect()
 }
 
 /// Joins neighbouring pieces as long as they fit; gives the byte ranges.
-fn pack(pieces: Vec<(&str, usize)>, room: usize) -> Vec<(usize, usize)> {
+fn pack<'t>(pieces: impl Iterator<Item = (&'t str, usize)>, room: usize) -> Vec<(usize, usize)> {
     let mut packed = Vec::new();
     let (mut start, mut end, mut used) = (0, 0, 0);
     for (piece, tokens) in pieces {
@@ -42,28 +46,28 @@ fn pack(pieces: Vec<(&str, usize)>, room: usize) -> Vec<(usize, usize)> {
 mod tests {
     use super::*;
 
-    fn cut(text: &str, room: usize) -> Vec<&str> {
-        windows(text, room, |part| part.split_whitespace().count())
+    fn parts(text: &str, whole: usize, room: usize) -> Vec<&str> {
+        windows(text, whole, room, |part| part.split_whitespace().count())
     }
 
     #[test]
-    fn a_text_that_fits_is_one_window() {
-        assert_eq!(cut("All good. Thanks!", 3), ["All good. Thanks!"]);
-        assert_eq!(cut("", 3), [""]);
+    fn a_short_text_is_one_window() {
+        assert_eq!(parts("All good. Thanks!", 3, 3), ["All good. Thanks!"]);
+        assert_eq!(parts("", 3, 3), [""]);
     }
 
     #[test]
-    fn sentences_stay_whole_where_they_fit() {
+    fn a_longer_one_is_its_sentences() {
         assert_eq!(
-            cut("One two. Three four. Five.\nSix seven eight.", 4),
-            ["One two. Three four. ", "Five.\nSix seven eight."]
+            parts("One two. Three four. Five.\nSix seven eight.", 3, 4),
+            ["One two. ", "Three four. ", "Five.\n", "Six seven eight."]
         );
     }
 
     #[test]
     fn a_long_sentence_is_cut_between_words() {
         let text = "a b c d e f g. h";
-        let parts = cut(text, 3);
+        let parts = parts(text, 3, 3);
         assert_eq!(parts.concat(), text);
         assert!(
             parts
