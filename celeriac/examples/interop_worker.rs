@@ -1,0 +1,94 @@
+//! A worker whose tasks show what Celery can do, so that any client can
+//! exercise Celeriac from outside:
+//!
+//! ```console
+//! $ cargo run --release --example interop_worker -- \
+//!       --broker redis://localhost/0 --backend redis://localhost/0 -n rust@host -c 8 -Q celery
+//! ```
+//!
+//! Its tasks are called `t.integration.tasks.NAME`; a few that are written
+//! with rusty-celery's macro are called `rusty.NAME`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use celeriac::task::{SignatureError, Task};
+use celeriac::{App, Config, Worker};
+use clap::Parser;
+
+/// The tasks, a module for each family.
+mod interop_worker {
+    pub mod arithmetic;
+    pub mod effects;
+    pub mod failures;
+    pub mod limits;
+    pub mod python;
+    pub mod requests;
+    pub mod retries;
+    pub mod rusty;
+}
+use interop_worker::{arithmetic, effects, failures, limits, requests, retries, rusty};
+
+/// Runs Celery's integration tasks in Rust.
+#[derive(Parser)]
+struct Options {
+    /// Where messages come from.
+    #[arg(long)]
+    broker: Option<String>,
+    /// Where results go.
+    #[arg(long)]
+    backend: Option<String>,
+    /// The worker's nodename: NAME@HOST.
+    #[arg(short = 'n', long = "hostname")]
+    nodename: Option<String>,
+    /// Tasks that run at once.
+    #[arg(short, long)]
+    concurrency: Option<usize>,
+    /// The queues to consume.
+    #[arg(short = 'Q', long, value_delimiter = ',')]
+    queues: Vec<String>,
+    /// A celeryconfig.toml.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    celeriac::log::init();
+    let options = Options::parse();
+    let config = Config::load(options.config.as_deref(), &[])?;
+    let mut settings = config.settings().clone();
+    settings.result_extended = true;
+    settings.result_backend = options.backend.or(settings.result_backend);
+    settings.worker_concurrency = options.concurrency.or(settings.worker_concurrency);
+    if let Some(broker) = options.broker {
+        settings.broker_url = broker;
+    }
+    let mut worker = Worker::new(App::new(settings)?)
+        .state(Arc::new(effects::connect()?))
+        .state(Arc::new(retries::Attempts::default()));
+    if let Some(nodename) = options.nodename {
+        worker = worker.nodename(nodename);
+    }
+    if !options.queues.is_empty() {
+        worker = worker.queues(options.queues);
+    }
+    for task in tasks()? {
+        worker = worker.task(task);
+    }
+    worker.run().await?;
+    Ok(())
+}
+
+fn tasks() -> Result<Vec<Task>, SignatureError> {
+    let families = [
+        arithmetic::tasks()?,
+        effects::tasks()?,
+        failures::tasks()?,
+        limits::tasks()?,
+        requests::tasks()?,
+        retries::tasks()?,
+        rusty::tasks(),
+    ];
+    Ok(families.into_iter().flatten().collect())
+}

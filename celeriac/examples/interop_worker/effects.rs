@@ -1,0 +1,96 @@
+//! Tasks whose effects a test can see in a Redis: the one at `REDIS_HOST` and
+//! `REDIS_PORT`, which need not be the broker.
+
+use celeriac::task::{Args, SignatureError, State, Task};
+use celeriac::{Context, Signature, TaskError};
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, Client, RedisResult};
+use serde_json::Value;
+
+use super::{limits, python};
+
+type Redis = State<ConnectionManager>;
+
+/// The family.
+pub fn tasks() -> Result<Vec<Task>, SignatureError> {
+    Ok(vec![
+        Task::new(
+            "t.integration.tasks.redis_echo(message, redis_key='redis-echo')",
+            redis_echo,
+        )?,
+        Task::new(
+            "t.integration.tasks.redis_echo_group_id(_, redis_key='redis-group-ids')",
+            redis_echo_group_id,
+        )?,
+        Task::new(
+            "t.integration.tasks.redis_count(redis_key='redis-count')",
+            redis_count,
+        )?,
+        Task::new(
+            "t.integration.tasks.errback_old_style(request_id)",
+            errback_old_style,
+        )?,
+        Task::new("interop.record(value, key, pause=0)", record)?,
+        Task::new("interop.relay(task, args, queue)", relay)?,
+    ])
+}
+
+/// The connection that the tasks share; opened when first used.
+pub fn connect() -> RedisResult<ConnectionManager> {
+    let variable = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let host = variable("REDIS_HOST", "localhost");
+    let port = variable("REDIS_PORT", "6379");
+    Client::open(format!("redis://{host}:{port}/0"))?
+        .get_connection_manager_lazy(Default::default())
+}
+
+async fn redis_echo(
+    Args((message, key)): Args<(Value, String)>,
+    State(redis): Redis,
+) -> Result<(), TaskError> {
+    Ok((*redis).clone().rpush(key, python::text(&message)).await?)
+}
+
+async fn redis_echo_group_id(
+    Args((_, key)): Args<(Value, String)>,
+    State(redis): Redis,
+    context: Context,
+) -> Result<(), TaskError> {
+    Ok((*redis)
+        .clone()
+        .rpush(key, &context.headers().group)
+        .await?)
+}
+
+async fn redis_count(Args((key,)): Args<(String,)>, State(redis): Redis) -> Result<(), TaskError> {
+    Ok((*redis).clone().incr(key, 1).await?)
+}
+
+async fn errback_old_style(
+    Args((request_id,)): Args<(String,)>,
+    State(redis): Redis,
+) -> Result<String, TaskError> {
+    let () = (*redis).clone().incr(&request_id, 1).await?;
+    Ok(request_id)
+}
+
+/// Works for `pause` seconds, then leaves `value` in the list `key`.
+async fn record(
+    Args((value, key, pause)): Args<(Value, String, f64)>,
+    State(redis): Redis,
+) -> Result<(), TaskError> {
+    limits::pause(pause).await;
+    Ok((*redis).clone().rpush(key, python::text(&value)).await?)
+}
+
+/// Has another worker run a task, and returns its result.
+async fn relay(
+    Args((task, args, queue)): Args<(String, Vec<Value>, String)>,
+    context: Context,
+) -> Result<Value, TaskError> {
+    let call = args
+        .into_iter()
+        .fold(Signature::new(task).queue(queue), Signature::arg);
+    let result = context.send(call).await?;
+    Ok(result.get(std::time::Duration::from_secs(10)).await?)
+}

@@ -1,0 +1,114 @@
+//! Python's operators, as far as JSON values can be their operands.
+
+use celeriac::Failure;
+use serde_json::Value;
+
+/// `x + y`
+pub fn add(x: &Value, y: &Value) -> Result<Value, Failure> {
+    match (x, y) {
+        (Value::String(x), Value::String(y)) => Ok(format!("{x}{y}").into()),
+        (Value::Array(x), Value::Array(y)) => Ok([x.as_slice(), y].concat().into()),
+        (Value::String(_) | Value::Array(_), _) => Err(type_error(format!(
+            "can only concatenate {0} (not \"{1}\") to {0}",
+            kind(x),
+            kind(y)
+        ))),
+        _ => arithmetic("+", x, y, i64::checked_add, |x, y| x + y),
+    }
+}
+
+/// `x * y`
+pub fn mul(x: &Value, y: &Value) -> Result<Value, Failure> {
+    match (x, y) {
+        (Value::String(text), count) | (count, Value::String(text)) => {
+            Ok(text.repeat(repetitions(count)?).into())
+        }
+        (Value::Array(list), count) | (count, Value::Array(list)) => {
+            Ok(vec![list.as_slice(); repetitions(count)?].concat().into())
+        }
+        _ => arithmetic("*", x, y, i64::checked_mul, |x, y| x * y),
+    }
+}
+
+/// `sum(nums)`
+pub fn sum(nums: &Value) -> Result<Value, Failure> {
+    let nums = nums.as_array();
+    let nums = nums.ok_or_else(|| type_error("object is not iterable"))?;
+    nums.iter()
+        .try_fold(Value::from(0), |total, num| add(&total, num))
+}
+
+/// `bool(x)`
+pub fn truth(x: &Value) -> bool {
+    match x {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(dict) => !dict.is_empty(),
+    }
+}
+
+/// `str(x)`, where JSON and Python print alike.
+pub fn text(x: &Value) -> String {
+    x.as_str().map_or_else(|| x.to_string(), str::to_owned)
+}
+
+fn arithmetic(
+    operator: &str,
+    x: &Value,
+    y: &Value,
+    whole: fn(i64, i64) -> Option<i64>,
+    real: fn(f64, f64) -> f64,
+) -> Result<Value, Failure> {
+    if let (Some(x), Some(y)) = (integer(x), integer(y))
+        && let Some(result) = whole(x, y)
+    {
+        return Ok(result.into());
+    }
+    match (number(x), number(y)) {
+        (Some(x), Some(y)) => Ok(real(x, y).into()),
+        _ => Err(type_error(format!(
+            "unsupported operand type(s) for {operator}: '{}' and '{}'",
+            kind(x),
+            kind(y)
+        ))),
+    }
+}
+
+fn repetitions(count: &Value) -> Result<usize, Failure> {
+    let count = integer(count).ok_or_else(|| {
+        type_error(format!(
+            "can't multiply sequence by non-int of type '{}'",
+            kind(count)
+        ))
+    })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Python's booleans are integers.
+fn integer(x: &Value) -> Option<i64> {
+    x.as_i64().or_else(|| x.as_bool().map(i64::from))
+}
+
+fn number(x: &Value) -> Option<f64> {
+    x.as_f64()
+        .or_else(|| x.as_bool().map(|x| f64::from(u8::from(x))))
+}
+
+fn kind(x: &Value) -> &'static str {
+    match x {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+fn type_error(message: impl Into<Value>) -> Failure {
+    Failure::new("TypeError", message)
+}

@@ -1,0 +1,56 @@
+//! Tasks that tell what they know of their request.
+
+use celeriac::message::Properties;
+use celeriac::task::{Args, SignatureError, Task};
+use celeriac::{Context, TaskError};
+use serde_json::{Value, json};
+
+/// The family.
+pub fn tasks() -> Result<Vec<Task>, SignatureError> {
+    Ok(vec![
+        Task::new("t.integration.tasks.ids(i)", ids)?,
+        Task::new("t.integration.tasks.collect_ids(res, i)", collect_ids)?,
+        Task::new("t.integration.tasks.return_priority(*_)", return_priority)?,
+        Task::new("t.integration.tasks.return_properties()", return_properties)?,
+        Task::new(
+            "t.integration.tasks.print_unicode(log_message='håå®ƒ valmuefrø', print_message='hiöäüß')",
+            print_unicode,
+        )?,
+        Task::new("t.integration.tasks.replaced_with_me()", replaced_with_me)?,
+    ])
+}
+
+async fn ids(Args((i,)): Args<(Value,)>, context: Context) -> Result<Value, TaskError> {
+    let headers = context.headers();
+    Ok(json!([headers.root_id, headers.parent_id, i]))
+}
+
+async fn collect_ids(
+    Args((res, i)): Args<(Value, Value)>,
+    context: Context,
+) -> Result<Value, TaskError> {
+    let headers = context.headers();
+    Ok(json!([res, [headers.root_id, headers.parent_id, i]]))
+}
+
+async fn return_priority(context: Context) -> Result<String, TaskError> {
+    let priority = context.request().envelope.properties.priority;
+    let priority = priority.map_or_else(|| "None".to_owned(), |priority| priority.to_string());
+    Ok(format!("Priority: {priority}"))
+}
+
+async fn return_properties(context: Context) -> Result<Properties, TaskError> {
+    Ok(context.request().envelope.properties.clone())
+}
+
+async fn print_unicode(
+    Args((log_message, print_message)): Args<(String, String)>,
+) -> Result<(), TaskError> {
+    tracing::warn!("{log_message}");
+    println!("{print_message}");
+    Ok(())
+}
+
+async fn replaced_with_me() -> Result<bool, TaskError> {
+    Ok(true)
+}

@@ -1,0 +1,146 @@
+//! Tasks that want to run again.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use celeriac::task::{Args, Retry, SignatureError, State, Task, TaskOptions};
+use celeriac::{Context, Failure, TaskError};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::failures::{expected, unpickleable};
+use super::python;
+
+/// The family.
+pub fn tasks() -> Result<Vec<Task>, SignatureError> {
+    let once = TaskOptions {
+        max_retries: Some(1),
+        ..TaskOptions::default()
+    };
+    let tasks = vec![
+        Task::new("t.integration.tasks.retry(return_value=None)", retry)?,
+        Task::new(
+            "t.integration.tasks.retry_unpickleable(foo, bar, *, retry_kwargs)",
+            retry_unpickleable,
+        )?,
+        Task::new(
+            "t.integration.tasks.retry_once(*args, expires=None, max_retries=1, countdown=0.1)",
+            retry_once,
+        )?
+        .with(once.clone()),
+        Task::new(
+            "t.integration.tasks.retry_once_priority(*args, expires=60, max_retries=1, countdown=0.1)",
+            retry_once_priority,
+        )?
+        .with(once.clone()),
+        Task::new(
+            "t.integration.tasks.retry_once_headers(*args, max_retries=1, countdown=0.1)",
+            retry_once_headers,
+        )?
+        .with(once.clone()),
+        Task::new("auto_retry_class_task()", auto_retry)?.with(once),
+        Task::new("interop.give_up(reason, max_retries)", give_up)?,
+    ];
+    Ok(tasks)
+}
+
+/// How often `retry` has been tried with a return value. The worker's own
+/// count, as Python's tasks keep it on the task object.
+#[derive(Default)]
+pub struct Attempts(AtomicU32);
+
+async fn retry(
+    Args((return_value,)): Args<(Value,)>,
+    State(attempts): State<Attempts>,
+) -> Result<Value, TaskError> {
+    if python::truth(&return_value) && attempts.0.fetch_add(1, Ordering::Relaxed) >= 3 {
+        attempts.0.store(0, Ordering::Relaxed);
+        return Ok(return_value);
+    }
+    Err(Retry::after(Duration::from_secs(5))
+        .because(expected(vec![]))
+        .into())
+}
+
+/// The keyword arguments of `Task.retry` that JSON can carry.
+#[derive(Deserialize)]
+struct RetryOptions {
+    countdown: Option<f64>,
+    max_retries: Option<u32>,
+}
+
+impl RetryOptions {
+    fn retry(&self) -> Retry {
+        let again = self
+            .countdown
+            .map(|seconds| Retry::after(Duration::from_secs_f64(seconds)));
+        Retry {
+            max_retries: self.max_retries,
+            ..again.unwrap_or_default()
+        }
+    }
+}
+
+async fn retry_unpickleable(Args(call): Args<Unpickleable>) -> Result<(), TaskError> {
+    Err(call
+        .retry_kwargs
+        .retry()
+        .because(unpickleable(call.foo))
+        .into())
+}
+
+#[derive(Deserialize)]
+struct Unpickleable {
+    foo: Value,
+    retry_kwargs: RetryOptions,
+}
+
+async fn retry_once(Args(options): Args<RetryOptions>, context: Context) -> Result<u32, TaskError> {
+    retried_once(&options, &context)
+}
+
+async fn retry_once_priority(
+    Args(options): Args<RetryOptions>,
+    context: Context,
+) -> Result<Option<u8>, TaskError> {
+    retried_once(&options, &context)?;
+    Ok(context.request().envelope.properties.priority)
+}
+
+async fn retry_once_headers(
+    Args(options): Args<RetryOptions>,
+    context: Context,
+) -> Result<Map<String, Value>, TaskError> {
+    retried_once(&options, &context)?;
+    Ok(context.headers().extra.clone())
+}
+
+/// Retries until it may no longer; fails with `reason`, if there is one.
+async fn give_up(
+    Args((reason, max_retries)): Args<(Option<Value>, u32)>,
+) -> Result<(), TaskError> {
+    Err(TaskError::Retry(Retry {
+        max_retries: Some(max_retries),
+        exc: reason.map(|reason| expected(vec![reason])),
+        ..Retry::after(Duration::from_millis(100))
+    }))
+}
+
+/// How often the task has been retried, once it has been.
+fn retried_once(options: &RetryOptions, context: &Context) -> Result<u32, TaskError> {
+    match context.headers().retries {
+        0 => Err(options.retry().into()),
+        retries => Ok(retries),
+    }
+}
+
+/// As a class with `autoretry_for = (ValueError,)` and `retry_backoff = True`.
+async fn auto_retry(context: Context) -> Result<u32, TaskError> {
+    match context.headers().retries {
+        0 => {
+            let error = Failure::with_args("ValueError", vec![]);
+            Err(Retry::after(Duration::from_secs(1)).because(error).into())
+        }
+        retries => Ok(retries),
+    }
+}
