@@ -1,0 +1,130 @@
+"""Servers, workers and clients, each started once and ended by its own pid."""
+
+from contextlib import contextmanager
+
+import pytest
+from celery import Celery, uuid
+
+from support import process
+from support.lane import Lane
+from support.redis_server import RedisServer
+from support.waiting import until
+from support.workers import python_worker, rust_worker
+
+import t.integration.tasks  # noqa: F401 - so that exceptions find their class
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory):
+    """The Redis of all tests that do not harm it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def durable_redis(tmp_path):
+    """A Redis for one test alone, which loses nothing when it is killed."""
+    server = RedisServer(tmp_path, durable=True)
+    yield server
+    server.stop()
+
+
+def client(redis):
+    app = Celery("client", broker=redis.url, backend=redis.url, set_as_current=False)
+    app.conf.result_extended = True
+    return app
+
+
+@pytest.fixture(scope="session")
+def app(redis):
+    """A Python client."""
+    return client(redis)
+
+
+def answers(worker, lane):
+    """Waits until the worker runs a task; fails at once if it has ended."""
+    result = lane.send("identity", "up")
+
+    def answered():
+        assert worker.running, f"{worker.name} ended with {worker.child.returncode}"
+        return result.ready()
+
+    until(answered, f"{worker.name} answers", 20)
+
+
+@contextmanager
+def serving(kind, app, redis, directory):
+    """A lane and the worker that serves it."""
+    lane = Lane(app, redis, f"lane-{uuid()[:8]}")
+    worker = kind(redis, redis, directory, kind.__name__, [lane.queue])
+    try:
+        answers(worker, lane)
+        yield lane
+    finally:
+        worker.stop()
+
+
+@pytest.fixture(scope="session")
+def rust(app, redis, tmp_path_factory):
+    """The lane that a Rust worker serves."""
+    with serving(rust_worker, app, redis, tmp_path_factory.mktemp("rust")) as lane:
+        yield lane
+
+
+@pytest.fixture(scope="session")
+def python(app, redis, tmp_path_factory):
+    """The lane that a Python worker serves."""
+    with serving(python_worker, app, redis, tmp_path_factory.mktemp("python")) as lane:
+        yield lane
+
+
+@pytest.fixture
+def lane(app, redis):
+    """A lane that nobody serves yet."""
+    return Lane(app, redis, f"lane-{uuid()[:8]}")
+
+
+@pytest.fixture
+def start(redis, tmp_path):
+    """Starts workers that end with the test: `start(rust_worker, lane, …)`."""
+    workers = []
+
+    def start(kind, lane, **options):
+        node = f"{kind.__name__}{len(workers)}"
+        # It answers on a queue of its own, so that no other worker does in its place.
+        own = Lane(lane.app, lane.redis, f"ready-{uuid()[:8]}")
+        worker = kind(lane.redis, redis, tmp_path, node, [lane.queue, own.queue], **options)
+        workers.append(worker)
+        answers(worker, own)
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.stop()
+
+
+figures = {}
+
+
+@pytest.fixture
+def report():
+    """Notes a figure for the summary: `report("wake-up", "3 ms")`."""
+    return figures.__setitem__
+
+
+def pytest_terminal_summary(terminalreporter):
+    if figures:
+        terminalreporter.section("figures")
+    for name, value in figures.items():
+        terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows what the processes said during a test that failed."""
+    outcome = yield
+    news = {child.name: child.news() for child in process.started}
+    if outcome.get_result().failed:
+        sections = outcome.get_result().sections
+        sections += [(f"log of {name}", text) for name, text in news.items() if text]

@@ -1,0 +1,82 @@
+"""What cannot be run is refused in Celery's words, kept, and stops nobody."""
+
+import json
+
+import pytest
+from celery.exceptions import NotRegistered
+from kombu import Producer, Queue
+
+from support.waiting import until
+
+DEAD = "celeriac.dead_letter"
+
+
+@pytest.fixture
+def refused(redis, rust):
+    """Waits for the one message that this test adds to the dead-letter list."""
+    before = redis.client.llen(DEAD)
+
+    def wait():
+        until(lambda: redis.client.llen(DEAD) > before, "a dead letter")
+        # The worker has gone on, and has let go of the message.
+        assert rust.call("identity", "alive") == "alive"
+        assert redis.client.llen(DEAD) == before + 1
+        until(lambda: rust.held() == 0, "the message is settled")
+        return json.loads(redis.client.lindex(DEAD, 0))
+
+    return wait
+
+
+def message(rust, **changes):
+    """A task message as Celery leaves it in the queue, changed."""
+    idle = type(rust)(rust.app, rust.redis, f"idle-{rust.queue}")
+    idle.send("identity", 1)
+    envelope = json.loads(rust.redis.client.lpop(idle.queue))
+    return {**envelope, **changes}
+
+
+@pytest.mark.parametrize("garbage", ["", "garbage", "[1]", "{}", '{"body": 1}', "\x00", "9" * 500])
+def test_garbage_is_kept_word_for_word(rust, refused, garbage):
+    rust.redis.client.lpush(rust.queue, garbage)
+    letter = refused()
+    assert letter["reason"]
+    assert letter["payload"] == garbage
+
+
+def test_a_message_that_is_no_task(rust, refused):
+    rust.redis.client.lpush(rust.queue, json.dumps(message(rust, headers={"other": 1})))
+    assert "task" in refused()["reason"]
+
+
+@pytest.mark.parametrize("body", ["%%%", "bm90IGpzb24=", "W10=", "eyJhIjogMX0="])
+def test_an_undecodable_body_is_kept(rust, refused, body):
+    raw = json.dumps(message(rust, body=body))
+    rust.redis.client.lpush(rust.queue, raw)
+    letter = refused()
+    assert "body" in letter["reason"]
+    assert letter["payload"] == raw
+
+
+def test_pickle_is_refused(rust, refused):
+    with rust.app.connection_for_write() as connection:
+        Producer(connection).publish(
+            ([1], {}, {}),
+            serializer="pickle",
+            headers={"task": "t.integration.tasks.identity", "id": "pickled"},
+            routing_key=rust.queue,
+            declare=[Queue(rust.queue)],
+        )
+    assert "application/x-python-serialize" in refused()["reason"]
+
+
+def test_an_unknown_task_fails_and_is_kept(rust, refused):
+    result = rust.send("no_such_task", 1)
+    with pytest.raises(NotRegistered, match="t.integration.tasks.no_such_task"):
+        result.get(timeout=10)
+    letter = refused()
+    assert json.loads(letter["payload"])["headers"]["id"] == result.id
+
+
+def test_wrong_arguments_fail_in_pythons_words(rust):
+    with pytest.raises(TypeError, match=r"add\(\) missing 1 required positional argument: 'y'"):
+        rust.call("add", 1)

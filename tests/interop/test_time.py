@@ -1,0 +1,60 @@
+"""Tasks that wait, expire, or take too long."""
+
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
+
+from support.workers import rust_worker
+
+
+def test_waiting_for_eta_takes_no_slot(start, lane):
+    start(rust_worker, lane, concurrency=1)
+    began = time.monotonic()
+    eta = datetime.now(timezone.utc) + timedelta(seconds=2)
+    later = [lane.apply("identity", [n], eta=eta) for n in range(20)]
+    assert [lane.call("identity", n) for n in range(5)] == list(range(5))
+    assert time.monotonic() - began < 1.5
+    assert [result.get(timeout=10) for result in later] == list(range(20))
+    assert 2 <= time.monotonic() - began < 3
+
+
+def test_eta_without_a_zone_is_utc(rust):
+    eta = (datetime.now(timezone.utc) - timedelta(seconds=1)).replace(tzinfo=None)
+    assert rust.apply("identity", [1], eta=eta.isoformat()).get(timeout=5) == 1
+
+
+def test_a_task_that_expires_while_it_waits_is_not_run(rust, redis):
+    key = f"expired-{rust.queue}"
+    result = rust.apply("redis_echo", ["x", key], countdown=0.6, expires=0.3)
+    with pytest.raises(TaskRevokedError, match="expired"):
+        result.get(timeout=5)
+    assert result.state == "REVOKED"
+    assert redis.client.llen(key) == 0
+
+
+def test_the_hard_limit_ends_a_task(rust):
+    began = time.monotonic()
+    with pytest.raises(TimeLimitExceeded):
+        rust.apply("sleeping", [30], time_limit=0.3).get(timeout=5)
+    assert time.monotonic() - began < 2
+
+
+def test_the_soft_limit_ends_a_task_that_does_not_listen(rust):
+    with pytest.raises(SoftTimeLimitExceeded):
+        rust.apply("sleeping", [30], soft_time_limit=0.3).get(timeout=5)
+
+
+def test_the_soft_limit_lets_a_task_that_listens_finish(rust):
+    guarded = rust.apply(
+        "delayed_sum_with_soft_guard", [[1, 2]], {"pause_time": 30}, soft_time_limit=0.3
+    )
+    assert guarded.get(timeout=5) == 0
+
+
+def test_a_task_within_its_limits_is_left_alone(rust):
+    within = rust.apply(
+        "delayed_sum", [[1, 2]], {"pause_time": 0.1}, soft_time_limit=5, time_limit=10
+    )
+    assert within.get(timeout=5) == 3

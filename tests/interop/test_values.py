@@ -1,0 +1,63 @@
+"""Values come back as what they were."""
+
+import datetime
+import decimal
+import uuid
+
+import pytest
+
+VALUES = [
+    None,
+    True,
+    -1,
+    2**53 + 1,
+    1e-300,
+    "snow ☃, κόσμε, 🦀, \x00 and \"quotes\"",
+    {"nested": [{"empty": {}}, []]},
+    datetime.datetime(2026, 1, 2, 3, 4, 5, 600),
+    datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+    datetime.date(2026, 1, 2),
+    datetime.time(3, 4, 5),
+    decimal.Decimal("1.10"),
+    uuid.UUID(int=0x4000_8000_0000_0000_0001),
+    b"text",
+    b"\xff\x00",
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_comes_back(rust, value):
+    returned = rust.call("identity", value)
+    assert returned == value
+    assert type(returned) is type(value)
+
+
+def test_a_megabyte_comes_back(rust):
+    value = "0123456789abcdef" * 65536
+    assert rust.call("identity", value) == value
+
+
+def test_unicode_is_logged_and_printed(rust):
+    assert rust.call("print_unicode", "håå®ƒ", "hiöäüß") is None
+
+
+def test_an_ignored_result_is_not_kept(rust):
+    ignored = rust.send("add_ignore_result", 1, 2)
+    ignored_by_the_client = rust.apply("add", [1, 2], ignore_result=True)
+    # Both have been run when what was sent after them has, and all slots rest.
+    rust.call("identity", "after")
+    assert rust.apply("delayed_sum", [[1]], {"pause_time": 0.2}).get(timeout=10) == 1
+    assert rust.meta(ignored) is None
+    assert rust.meta(ignored_by_the_client) is None
+
+
+def test_an_ignored_failure_is_not_kept(rust):
+    failed = rust.apply("raise_error", ignore_result=True)
+    assert rust.apply("delayed_sum", [[1]], {"pause_time": 0.2}).get(timeout=10) == 1
+    assert rust.meta(failed) is None
+
+
+def test_a_result_expires(rust):
+    result = rust.send("identity", 1)
+    result.get(timeout=10)
+    assert 86_000 < rust.redis.client.ttl(f"celery-task-meta-{result.id}") <= 86_400

@@ -1,0 +1,30 @@
+"""Tasks of the suite's own, beside those of the interop worker's table."""
+
+from time import sleep
+
+from celery import current_app, shared_task
+from celery.result import allow_join_result
+
+from t.integration.tasks import ExpectedException, connection
+
+
+@shared_task(name="interop.record")
+def record(value, key, pause=0):
+    """Works for `pause` seconds, then leaves `value` in the list `key`."""
+    sleep(pause)
+    connection().rpush(key, value)
+
+
+@shared_task(name="interop.relay")
+def relay(task, args, queue):
+    """Has another worker run a task, and returns its result."""
+    result = current_app.send_task(task, args, queue=queue)
+    with allow_join_result():
+        return result.get(timeout=10)
+
+
+@shared_task(name="interop.give_up", bind=True)
+def give_up(self, reason, max_retries):
+    """Retries until it may no longer; fails with `reason`, if there is one."""
+    exc = ExpectedException(reason) if reason else None
+    raise self.retry(exc=exc, max_retries=max_retries, countdown=0.1)

@@ -1,0 +1,63 @@
+"""Workers of both kinds, and the queue (a lane) that each serves."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from .process import Process
+
+TESTS = Path(__file__).parent.parent
+TARGET = TESTS.parent / "target"
+
+#: Both kinds of workers run under these unless a test says otherwise.
+SETTINGS = {"result_extended": True, "task_track_started": True}
+
+
+def interop_worker():
+    """The program under test."""
+    named = os.environ.get("CELERIAC_INTEROP_WORKER")
+    built = [TARGET / profile / "examples/interop_worker" for profile in ("release", "debug")]
+    for path in [Path(named)] if named else built:
+        if path.exists():
+            return path
+    raise FileNotFoundError("no interop worker: cargo build -p celeriac --example interop_worker")
+
+
+def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings=None):
+    config = directory / f"{node}.toml"
+    config.write_text(toml({**SETTINGS, **(settings or {})}))
+    argv = [interop_worker(), "--broker", redis.url, "--backend", redis.url,
+            "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
+            "--config", config]
+    return Process(node, argv, directory, environment(redis, effects))
+
+
+def python_worker(redis, effects, directory, node, queues, concurrency=2, settings=None):
+    argv = [sys.executable, "-m", "celery", "-A", "support.app", "worker",
+            "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
+            "--loglevel", "INFO"]
+    env = environment(redis, effects)
+    env["INTEROP_SETTINGS"] = json.dumps({**SETTINGS, **(settings or {})})
+    return Process(node, argv, directory, env)
+
+
+def environment(redis, effects):
+    """`effects` is the Redis where tasks leave marks, alive when `redis` is not."""
+    return {
+        "CELERY_BROKER_URL": redis.url,
+        "CELERY_RESULT_BACKEND": redis.url,
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(effects.port),
+        "PYTHONPATH": str(TESTS),
+    }
+
+
+def toml(settings):
+    """Settings as TOML: JSON writes texts, numbers and lists the same way."""
+    plain = [item for item in settings.items() if not isinstance(item[1], dict)]
+    tables = [item for item in settings.items() if isinstance(item[1], dict)]
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in plain]
+    for name, table in tables:
+        lines.append(f"[{name}]\n{toml(table)}")
+    return "".join(lines)
