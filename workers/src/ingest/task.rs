@@ -13,6 +13,9 @@ use super::{CallSender, IngestError, Ingestion, Report, SendError};
 /// The task that calls are sent to.
 const PROCESS: &str = "insights.process";
 
+/// Calls of an ingestion let those go first that somebody asks about.
+const BULK: u8 = 6;
+
 /// Brings in up to `limit` rows; without it, as many as the settings say.
 /// Faults that may pass are tried again later, from where the run stopped.
 #[celery::task(
@@ -60,7 +63,8 @@ impl CallSender for Queue {
         let signatures = calls.iter().map(|call| {
             let mut signature = Signature::new(PROCESS)
                 .kwarg("call", call)
-                .queue(&self.name);
+                .queue(&self.name)
+                .priority(BULK);
             // The store holds what comes of it; nobody waits for the result.
             signature.options.ignore_result = true;
             signature
