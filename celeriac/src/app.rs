@@ -114,10 +114,8 @@ impl App {
             .into_iter()
             .map(|m| m.envelope.headers.id)
             .collect();
-        for (id, parent) in ids.iter().zip(std::iter::repeat(parent.as_ref())) {
-            if let Some(parent) = parent {
-                parent.add_child(child(id, parent));
-            }
+        if let Some(parent) = parent {
+            ids.iter().for_each(|id| parent.add_child(child(id)));
         }
         Ok(ids)
     }
@@ -175,9 +173,10 @@ pub(crate) fn lineage(parent: &Context) -> Lineage {
     }
 }
 
-/// A child as its parent's result lists it: `AsyncResult.as_tuple()`.
-fn child(id: &str, parent: &Context) -> Value {
-    json!([[id, [[parent.id(), null], null]], null])
+/// A child as its parent's result lists it: `AsyncResult.as_tuple()`, whose
+/// parent is the task before it in a chain.
+pub(crate) fn child(id: &str) -> Value {
+    json!([[id, null], null])
 }
 
 /// This machine's name.
