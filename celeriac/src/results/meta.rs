@@ -5,6 +5,7 @@ use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::message::Headers;
 use crate::task::{Context, Failure, Request};
 
 /// The names of states (`celery/states.py`).
@@ -135,6 +136,20 @@ fn extra(request: &Request, extended: bool) -> Map<String, Value> {
             ),
         ];
         extra.extend(fields.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
+        extra.extend(stamps(headers));
     }
     extra
+}
+
+/// The stamps by their names, and the names.
+fn stamps(headers: &Headers) -> Map<String, Value> {
+    let (Some(stamps), Some(names)) = (&headers.stamps, &headers.stamped_headers) else {
+        return Map::new();
+    };
+    let named = stamps.iter().filter(|(name, _)| names.contains(name));
+    let mut shown: Map<_, _> = named.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if !stamps.is_empty() {
+        shown.insert("stamped_headers".to_owned(), names.clone().into());
+    }
+    shown
 }
