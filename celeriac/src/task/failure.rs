@@ -56,6 +56,13 @@ impl Failure {
         format!("Traceback (most recent call last):\n{cause}{self}\n")
     }
 
+    /// As Python's `repr`: `ValueError('what happened')`.
+    pub fn repr(&self) -> String {
+        let args = crate::message::repr::args(&self.exc_message);
+        let args = args.strip_suffix(",)").map_or(args.clone(), |one| format!("{one})"));
+        format!("{}{args}", self.exc_type)
+    }
+
     /// The path that [`new`](Self::new) takes.
     pub fn class(&self) -> String {
         match self.exc_module.as_str() {
@@ -172,6 +179,7 @@ mod tests {
             (failure.exc_type.as_str(), failure.exc_module.as_str()),
             ("ValueError", "builtins")
         );
+        assert_eq!(failure.repr(), "ValueError('no agent')");
         assert_eq!(
             Failure::from_text("a.b.NotFoundError: x").class(),
             "a.b.NotFoundError"

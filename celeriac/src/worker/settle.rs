@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 
 use super::life::{limits_of, started};
 use super::limits::Limits;
 use super::{Shared, follow};
+use crate::app::child;
 use crate::error::Error;
 use crate::message::repr;
 use crate::results::{TaskMeta, exception, states};
@@ -148,18 +149,21 @@ impl<'a> Settlement<'a> {
         envelope.properties.delivery_info.redelivered = None;
         envelope.properties.delivery_tag = Some(uuid::Uuid::new_v4().to_string().into());
         let queue = self.request().queue.to_string();
+        // Python sends the retry from within the task, which thus becomes its
+        // own child, and its own parent if it has no other.
+        let id = headers.id.clone();
+        self.context.add_child(child(&id));
+        envelope.headers.parent_id.get_or_insert(id);
+        let reason = retry_reason(eta, retry.exc.as_ref());
         if self.stores_errors() {
-            let cause = retry.exc.as_ref();
-            let traceback = cause.map(Failure::traceback).unwrap_or_default();
-            let result = cause.map_or(Value::Null, exception);
+            let result = retry.exc.as_ref().map_or(Value::Null, exception);
+            let traceback = format!("Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n");
             self.store(states::RETRY, result, Some(traceback)).await;
         }
         self.send_followers(vec![Outgoing { queue, envelope }])
             .await;
         self.end(true).await;
-        let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0).round();
-        let cause = retry.exc.map(|exc| format!(": {exc}")).unwrap_or_default();
-        self.log_end(&format!("retry: Retry in {seconds}s{cause}"), false);
+        self.log_end(&format!("retry: {reason}"), false);
     }
 
     fn max_retries_exceeded(&self) -> Failure {
@@ -275,6 +279,13 @@ impl<'a> Settlement<'a> {
             tracing::info!("Task {}[{}] {how}", headers.task, headers.id);
         }
     }
+}
+
+/// `Retry in 5s: ValueError('not yet')`, as `celery.exceptions.Retry` says it.
+fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
+    let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0);
+    let cause = exc.map(|exc| format!(": {}", exc.repr())).unwrap_or_default();
+    format!("Retry in {}s{cause}", (seconds * 10.0).round() / 10.0)
 }
 
 /// Does what must be done before a message may be forgotten, as often as it
