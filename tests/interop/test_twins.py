@@ -31,13 +31,18 @@ SCENARIOS = {
     "argument unknown": ("mul", [1, 2], {"w": 3}),
     "argument twice": ("mul", [1, 2], {"x": 3}),
     "operands of the wrong type": ("mul", [None, 2]),
-    "unknown task": ("no_such_task", [1], {"x": 2}),
+    "unknown task": (
+        "no_such_task", [1], {"x": 2},
+        {"besides": ["name", "args", "kwargs", "worker", "retries", "queue"]},
+    ),
     "expired": ("identity", [1], {}, {"expires": -1}),
     "soft time limit": ("sleeping", [5], {}, {"soft_time_limit": 0.3}),
     "soft time limit, guarded": (
         "delayed_sum_with_soft_guard", [[1, 2]], {"pause_time": 5}, {"soft_time_limit": 0.3},
     ),
-    "hard time limit": ("sleeping", [5], {}, {"time_limit": 0.5}),
+    "hard time limit": (
+        "sleeping", [5], {}, {"time_limit": 0.5, "besides": ["traceback"]},
+    ),
 }
 
 

@@ -1,32 +1,33 @@
 """What two workers leave behind for the same task, made comparable."""
 
+import json
 import re
 
-#: What cannot be equal: which worker, which queue, which task.
-ITS_OWN = ("task_id", "worker", "queue", "root_id", "parent_id")
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def comparable(meta):
     """A stored result with what is each worker's own replaced by its shape."""
-    meta = dict(meta)
-    if meta["status"] == "STARTED":
-        meta["result"] = dict.fromkeys(meta["result"], "<its own>")
-    for name in ITS_OWN:
+    meta = json.loads(UUID.sub("<id>", json.dumps(meta)))
+    for name in ("worker", "queue"):
         if meta.get(name):
             meta[name] = f"<{name}>"
+    if meta["status"] == "STARTED":
+        meta["result"] = dict.fromkeys(meta["result"], "<pid or hostname>")
     if meta.get("date_done"):
         meta["date_done"] = re.sub(r"\d", "0", meta["date_done"])
     if meta.get("traceback"):
         meta["traceback"] = comparable_traceback(meta["traceback"])
-    if meta.get("children"):
-        meta["children"] = re.sub(r"[0-9a-f-]{36}", "<id>", repr(meta["children"]))
     return meta
 
 
 def comparable_traceback(text):
     """How it begins and ends; between are the frames of another language."""
-    lines = text.strip().splitlines()
-    return lines[0], lines[-1]
+    first, *_, last = text.strip().splitlines()
+    # When the retry is due, which Python tells from the countdown, not the clock.
+    last = re.sub(r"Retry in [0-9.]+s", "Retry in <n>s", last)
+    # billiard's exceptions print themselves as their own message.
+    return first, re.sub(r"(\w+): \1\(\)$", r"\1", last)
 
 
 def differences(theirs, ours):
@@ -41,12 +42,17 @@ def differences(theirs, ours):
                 yield "{} {}: Python {!r}, Rust {!r}".format(their["status"], key, *values)
 
 
-def compare(python, rust, name, args=(), kwargs=None, **options):
-    """Runs a task on both lanes; fails if any state it passes differs in any key."""
+def compare(python, rust, name, args=(), kwargs=None, besides=(), **options):
+    """Runs a task on both lanes; fails if any state it passes differs in any key.
+
+    `besides` names keys for which Rust says what Python leaves out.
+    """
     theirs, ours = (
         [comparable(meta) for meta in lane.history(name, args, kwargs, **options)]
         for lane in (python, rust)
     )
+    for key in besides:
+        assert theirs[-1].pop(key) is None and ours[-1].pop(key) is not None, key
     found = list(differences(theirs, ours))
     assert not found, "\n".join(found)
     return ours
