@@ -28,6 +28,39 @@ pub enum Command {
     Worker(WorkerArgs),
     /// Sends a task, as `celery call` does
     Send(SendArgs),
+    /// Handles the messages that no worker could run
+    DeadLetter {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: DeadLetterCommand,
+    },
+}
+
+/// What there is to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterCommand {
+    /// Lists them, the newest first: id, date, queue, task and reason
+    List,
+    /// Prints one of them, whole
+    Show {
+        /// Its id, or how it begins
+        id: String,
+    },
+    /// Puts them back into their queues
+    Requeue(Chosen),
+    /// Deletes them for good
+    Drop(Chosen),
+}
+
+/// Some dead letters.
+#[derive(Debug, Args)]
+#[group(required = true)]
+pub struct Chosen {
+    /// Their ids, or how these begin
+    pub ids: Vec<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
 }
 
 /// The options of a worker, named as `celery worker` names them.

@@ -2,6 +2,7 @@
 //! tasks by hand.
 
 mod cli;
+mod dead_letter;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let app = App::new(config.settings().clone())?;
     match cli.command {
         Some(Command::Send(args)) => send(&app, args).await,
+        Some(Command::DeadLetter { command }) => dead_letter::handle(&app, command).await,
         Some(Command::Worker(args)) => work(app, &config, args).await,
         None => work(app, &config, cli.worker).await,
     }

@@ -147,7 +147,9 @@ fn stamps(headers: &Headers) -> Map<String, Value> {
         return Map::new();
     };
     let named = stamps.iter().filter(|(name, _)| names.contains(name));
-    let mut shown: Map<_, _> = named.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut shown: Map<_, _> = named
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     if !stamps.is_empty() {
         shown.insert("stamped_headers".to_owned(), names.clone().into());
     }

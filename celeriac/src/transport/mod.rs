@@ -3,6 +3,7 @@
 //! [`Transport`] is what a client and a worker need of one; [`redis`] speaks
 //! kombu's layout on Redis.
 
+mod dead_letter;
 pub mod redis;
 
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use async_trait::async_trait;
 
 use crate::error::Error;
 use crate::message::Envelope;
+
+pub use dead_letter::DeadLetter;
 
 /// Names a delivery until it is settled.
 pub type Tag = Arc<str>;
@@ -64,6 +67,16 @@ pub trait Transport: Send + Sync {
 
     /// Settles a delivery that nobody can run, and keeps it with the reason.
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), Error>;
+
+    /// What is kept because nobody could run it, the newest first.
+    async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error>;
+
+    /// Puts a dead letter back into its queue; `false` if it is not there any
+    /// more.
+    async fn revive(&self, letter: &DeadLetter) -> Result<bool, Error>;
+
+    /// Forgets a dead letter; `false` if it is not there any more.
+    async fn forget(&self, letter: &DeadLetter) -> Result<bool, Error>;
 
     /// Says that this worker is alive and holds what it has fetched; puts
     /// back into the queues what dead workers held. To be called every

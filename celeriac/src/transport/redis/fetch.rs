@@ -21,12 +21,12 @@ use crate::redis_link;
 /// Most messages that one script takes; Lua's `unpack` has its bounds.
 const BATCH: usize = 256;
 
-/// `KEYS`: unacked, unacked_index, dead_letter, then the lists in order.
+/// `KEYS`: unacked, unacked_index, refused, then the lists in order.
 /// `ARGV`: how many, the time, the tags' beginning, then each list's queue as a
 /// JSON string. Answers a triple of tag, place of the list and message for each.
 ///
-/// What by its ends is no JSON object goes to the dead-letter list at once:
-/// in `unacked` it would break the restore of Python workers.
+/// What by its ends is no JSON object waits for its dead letter in a list of
+/// its own: in `unacked` it would break the restore of Python workers.
 const TAKE: &str = r#"
 local left, out, entries, index, n = tonumber(ARGV[1]), {}, {}, {}, 0
 for i = 4, #KEYS do
@@ -35,23 +35,21 @@ for i = 4, #KEYS do
   if items then
     for _, item in ipairs(items) do
       left = left - 1
+      n = n + 1
+      local tag = ARGV[3] .. n
       if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
-        n = n + 1
-        local tag = ARGV[3] .. n
         entries[#entries + 1] = tag
         entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i] .. ']'
         index[#index + 1] = ARGV[2]
         index[#index + 1] = tag
-        out[#out + 1] = {tag, i - 4, item}
       else
-        redis.call('LPUSH', KEYS[3], cjson.encode({
-          reason = 'cannot decode the message: not a JSON object',
-          queue = cjson.decode(ARGV[i]), date = ARGV[2], payload = item}))
+        redis.call('LPUSH', KEYS[3], item)
       end
+      out[#out + 1] = {tag, i - 4, item}
     end
   end
 end
-if n > 0 then
+if #index > 0 then
   redis.call('HSET', KEYS[1], unpack(entries))
   redis.call('ZADD', KEYS[2], unpack(index))
 end
@@ -117,7 +115,7 @@ impl Fetcher {
         let mut call = self.script.prepare_invoke();
         call.key(self.keys.unacked())
             .key(self.keys.unacked_index())
-            .key(self.keys.dead_letter());
+            .key(self.keys.refused());
         call.arg(max)
             .arg(Utc::now().timestamp_micros() as f64 / 1e6)
             .arg(format!("{}:{}-", self.worker, self.turn));

@@ -81,6 +81,10 @@ impl Keys {
         self.named("celeriac.dead_letter")
     }
 
+    pub fn refused(&self) -> String {
+        self.named("celeriac.refused")
+    }
+
     pub fn workers(&self) -> String {
         self.named("celeriac.workers")
     }

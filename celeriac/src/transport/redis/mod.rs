@@ -7,11 +7,13 @@
 //! | `unacked_index` | tag → time of delivery |
 //! | `_kombu.binding.<exchange>` | `routing_key\x06\x16pattern\x06\x16queue` |
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
-//! | `celeriac.dead_letter` | messages that nobody can run |
+//! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
+//! | `celeriac.refused` | what is no JSON, until it is in the list above |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone.
 
+mod dead_letter;
 mod fetch;
 mod keys;
 mod recovery;
@@ -27,7 +29,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Delivery, Outgoing, Tag, Transport};
+use super::{DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::config::TransportOptions;
 use crate::error::Error;
 use crate::redis_link;
@@ -151,6 +153,18 @@ impl Transport for RedisTransport {
         self.bury(delivery, reason).await?;
         self.held.tags().remove(&delivery.tag);
         Ok(())
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
+        self.letters().await
+    }
+
+    async fn revive(&self, letter: &DeadLetter) -> Result<bool, Error> {
+        self.put_in_queue(letter).await
+    }
+
+    async fn forget(&self, letter: &DeadLetter) -> Result<bool, Error> {
+        self.drop_letter(letter).await
     }
 
     async fn tend(&self) -> Result<(), Error> {

@@ -1,9 +1,7 @@
 //! What becomes of a message that this worker holds.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::Utc;
 use redis::{AsyncCommands, Script};
-use serde_json::{Value, json};
 
 use super::{Delivery, RedisTransport, Tag};
 use crate::error::Error;
@@ -85,33 +83,6 @@ impl RedisTransport {
             .iter()
             .find_map(|member| self.keys.bound_queue(member, routing_key));
         Ok(queue.unwrap_or(routing_key).to_owned())
-    }
-
-    /// Keeps a message that nobody can run, newest first.
-    pub(super) async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
-        let mut entry = json!({
-            "reason": reason,
-            "queue": &*delivery.queue,
-            "date": Utc::now().to_rfc3339(),
-        });
-        let (name, payload): (_, Value) = match std::str::from_utf8(&delivery.payload) {
-            Ok(text) => ("payload", text.into()),
-            Err(_) => (
-                "payload_base64",
-                BASE64_STANDARD.encode(&delivery.payload).into(),
-            ),
-        };
-        entry[name] = payload;
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline
-            .lpush(self.keys.dead_letter(), entry.to_string())
-            .ignore();
-        pipeline.hdel(self.keys.unacked(), &*delivery.tag).ignore();
-        pipeline
-            .zrem(self.keys.unacked_index(), &*delivery.tag)
-            .ignore();
-        Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 
     /// Keeps what is held from being delivered again elsewhere: its time of

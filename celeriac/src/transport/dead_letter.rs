@@ -1,0 +1,59 @@
+//! Messages that nobody can run.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
+use super::Delivery;
+use crate::message::Envelope;
+
+/// A message that was refused, and why. Kept word for word, so that it can be
+/// sent again when the reason is gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Names it among the others.
+    pub id: String,
+    /// Why nobody could run it.
+    pub reason: String,
+    /// The queue that it came from.
+    pub queue: String,
+    /// When it was refused (ISO 8601).
+    pub date: String,
+    /// The message, if it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// The message in base64, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_base64: Option<String>,
+}
+
+impl DeadLetter {
+    /// The letter of a delivery that is refused now.
+    pub(crate) fn new(delivery: &Delivery, reason: &str) -> Self {
+        let text = std::str::from_utf8(&delivery.payload).ok();
+        let encoded = || BASE64_STANDARD.encode(&delivery.payload);
+        Self {
+            id: delivery.tag.to_string(),
+            reason: reason.to_owned(),
+            queue: delivery.queue.to_string(),
+            date: Utc::now().to_rfc3339(),
+            payload_base64: text.is_none().then(encoded),
+            payload: text.map(str::to_owned),
+        }
+    }
+
+    /// The message as it lay in its queue.
+    pub fn message(&self) -> Vec<u8> {
+        let encoded = self.payload_base64.as_deref().unwrap_or_default();
+        match &self.payload {
+            Some(text) => text.clone().into_bytes(),
+            None => BASE64_STANDARD.decode(encoded).unwrap_or_default(),
+        }
+    }
+
+    /// The task's name and id, if the message can be read that far.
+    pub fn task(&self) -> Option<(String, String)> {
+        let headers = Envelope::decode(&self.message()).ok()?.headers;
+        Some((headers.task, headers.id))
+    }
+}

@@ -1,0 +1,63 @@
+//! The list of messages that nobody can run.
+
+use redis::{AsyncCommands, Script};
+
+use super::{Delivery, RedisTransport};
+use crate::error::Error;
+use crate::message::Envelope;
+use crate::transport::DeadLetter;
+
+/// Moves an entry out of the dead-letter list and its message into a queue.
+/// `KEYS`: dead_letter, the queue's list. `ARGV`: entry, message.
+const REVIVE: &str = r"
+local found = redis.call('LREM', KEYS[1], 1, ARGV[1])
+if found == 1 then redis.call('LPUSH', KEYS[2], ARGV[2]) end
+return found
+";
+
+impl RedisTransport {
+    /// Keeps a message that nobody can run, and settles its delivery.
+    pub(super) async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
+        let entry = serde_json::to_string(&DeadLetter::new(delivery, reason))?;
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.lpush(self.keys.dead_letter(), entry).ignore();
+        pipeline.hdel(self.keys.unacked(), &*delivery.tag).ignore();
+        pipeline
+            .zrem(self.keys.unacked_index(), &*delivery.tag)
+            .ignore();
+        pipeline
+            .lrem(self.keys.refused(), 1, &delivery.payload)
+            .ignore();
+        Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    pub(super) async fn letters(&self) -> Result<Vec<DeadLetter>, Error> {
+        let key = self.keys.dead_letter();
+        let entries: Vec<String> = self.connection().lrange(key, 0, -1).await?;
+        let letters = entries.iter().map(|entry| serde_json::from_str(entry));
+        Ok(letters.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) async fn put_in_queue(&self, letter: &DeadLetter) -> Result<bool, Error> {
+        let message = letter.message();
+        let priority = Envelope::decode(&message).map_or(0, |envelope| {
+            envelope.properties.priority.unwrap_or_default()
+        });
+        let found: u32 = Script::new(REVIVE)
+            .key(self.keys.dead_letter())
+            .key(self.keys.queue(&letter.queue, priority))
+            .arg(serde_json::to_string(letter)?)
+            .arg(message)
+            .invoke_async(&mut self.connection())
+            .await?;
+        Ok(found == 1)
+    }
+
+    pub(super) async fn drop_letter(&self, letter: &DeadLetter) -> Result<bool, Error> {
+        let entry = serde_json::to_string(letter)?;
+        let key = self.keys.dead_letter();
+        let found: u32 = self.connection().lrem(key, 1, entry).await?;
+        Ok(found == 1)
+    }
+}
