@@ -27,11 +27,12 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             "t.integration.tasks.reject_then_succeed()",
             reject_then_succeed,
         )?
-        .with(late),
+        .with(late.clone()),
         Task::new(
             "t.integration.tasks.reject_without_requeue()",
             reject_without_requeue,
-        )?,
+        )?
+        .with(late),
     ])
 }
 
@@ -41,8 +42,8 @@ pub fn expected(args: Vec<Value>) -> Failure {
 }
 
 /// `UnpickleableException(foo, bar)`, of whose arguments only one is kept.
-pub fn unpickleable(foo: Value) -> Failure {
-    Failure::with_args("t.integration.tasks.UnpickleableException", vec![foo])
+pub fn unpickleable(kept: Value) -> Failure {
+    Failure::with_args("t.integration.tasks.UnpickleableException", vec![kept])
 }
 
 async fn raise_error() -> Result<(), TaskError> {
@@ -54,8 +55,8 @@ async fn fail(Args((args,)): Args<(Vec<Value>,)>) -> Result<(), TaskError> {
     Err(expected([vec![message], args].concat()).into())
 }
 
-async fn fail_unpickleable(Args((foo, _)): Args<(Value, Value)>) -> Result<(), TaskError> {
-    Err(unpickleable(foo).into())
+async fn fail_unpickleable(Args((kept, _)): Args<(Value, Value)>) -> Result<(), TaskError> {
+    Err(unpickleable(kept).into())
 }
 
 async fn return_exception(Args((e,)): Args<(Value,)>) -> Result<(Value, bool), TaskError> {

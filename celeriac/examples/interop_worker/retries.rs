@@ -116,9 +116,7 @@ async fn retry_once_headers(
 }
 
 /// Retries until it may no longer; fails with `reason`, if there is one.
-async fn give_up(
-    Args((reason, max_retries)): Args<(Option<Value>, u32)>,
-) -> Result<(), TaskError> {
+async fn give_up(Args((reason, max_retries)): Args<(Option<Value>, u32)>) -> Result<(), TaskError> {
     Err(TaskError::Retry(Retry {
         max_retries: Some(max_retries),
         exc: reason.map(|reason| expected(vec![reason])),

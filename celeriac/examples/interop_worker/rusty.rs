@@ -1,7 +1,8 @@
 //! Tasks written for [rusty-celery](https://rusty-celery.github.io), which
 //! Celeriac runs as they are.
 
-#![allow(non_local_definitions)] // rusty-celery 0.5’s macro
+// rusty-celery's macro makes such.
+#![allow(non_local_definitions)]
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub fn tasks() -> Vec<celeriac::task::Task> {
         task::<flaky>(),
         task::<sleep>(),
         task::<relay>(),
+        task::<send>(),
     ]
 }
 
@@ -93,4 +95,17 @@ async fn relay(task: String, args: Vec<Value>, queue: String) -> TaskResult<Valu
         .get(Duration::from_secs(10))
         .await
         .with_expected_err(|| "no result")
+}
+
+/// Sends `rusty.add` the way rusty-celery does; returns its id.
+#[celery::task(bind = true, name = "rusty.send", max_retries = 0)]
+async fn send(task: &Self, x: i64, y: i64, queue: String) -> TaskResult<String> {
+    let call = add::new(x, y).with_queue(&queue);
+    let sent = task
+        .request
+        .app
+        .send_task(call)
+        .await
+        .with_unexpected_err(|| "cannot send")?;
+    Ok(sent.task_id)
 }
