@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 from celery import Celery, uuid
+from celery.result import AsyncResult
 
 from support import process
 from support.lane import Lane
@@ -12,6 +13,10 @@ from support.waiting import until
 from support.workers import python_worker, rust_worker
 
 import t.integration.tasks  # noqa: F401 - so that exceptions find their class
+
+# A result that is collected unsubscribes. By then its Redis may be gone, and a
+# client of Celery 5.3 would wait for it without end.
+AsyncResult.__del__ = lambda result: None
 
 
 @pytest.fixture(scope="session")

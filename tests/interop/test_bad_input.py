@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from celery.exceptions import NotRegistered
+from celery.exceptions import NotRegistered, Reject
 from kombu import Producer, Queue
 
 from support.waiting import until
@@ -80,3 +80,17 @@ def test_an_unknown_task_fails_and_is_kept(rust, refused):
 def test_wrong_arguments_fail_in_pythons_words(rust):
     with pytest.raises(TypeError, match=r"add\(\) missing 1 required positional argument: 'y'"):
         rust.call("add", 1)
+
+
+def test_a_task_that_refuses_its_message_keeps_it(rust, refused):
+    result = rust.send("reject_without_requeue")
+    with pytest.raises(Reject):
+        result.get(timeout=10)
+    assert json.loads(refused()["payload"])["headers"]["id"] == result.id
+
+
+def test_a_success_stays_when_its_message_comes_again(rust):
+    result = rust.send("store_success_then_reject")
+    assert result.get(timeout=10) == "first-pass"
+    until(lambda: rust.waiting() == rust.held() == 0, "the second pass has ended")
+    assert rust.meta(result)["result"] == "first-pass"

@@ -50,3 +50,8 @@ def test_it_can_call_python(rust, python):
     assert rust.call("rusty.relay", "t.integration.tasks.mul", [6, 7], python.queue) == 42
     with pytest.raises(Exception, match="deliberate error"):
         rust.call("rusty.relay", "t.integration.tasks.raise_error", [], python.queue)
+
+
+def test_it_can_send_as_rusty_celery_does(rust):
+    sent = rust.call("rusty.send", 1, 2, rust.queue)
+    assert rust.app.AsyncResult(sent).get(timeout=10) == 3
