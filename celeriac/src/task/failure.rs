@@ -59,7 +59,9 @@ impl Failure {
     /// As Python's `repr`: `ValueError('what happened')`.
     pub fn repr(&self) -> String {
         let args = crate::message::repr::args(&self.exc_message);
-        let args = args.strip_suffix(",)").map_or(args.clone(), |one| format!("{one})"));
+        let args = args
+            .strip_suffix(",)")
+            .map_or(args.clone(), |one| format!("{one})"));
         format!("{}{args}", self.exc_type)
     }
 
