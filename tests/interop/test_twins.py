@@ -41,7 +41,7 @@ SCENARIOS = {
         "delayed_sum_with_soft_guard", [[1, 2]], {"pause_time": 5}, {"soft_time_limit": 0.3},
     ),
     "hard time limit": (
-        "sleeping", [5], {}, {"time_limit": 0.5, "besides": ["traceback"]},
+        "sleeping", [5], {}, {"time_limit": 0.5},
     ),
 }
 

@@ -64,7 +64,7 @@ async fn delayed_sum_with_soft_guard(
 }
 
 async fn request_time_limits(context: Context) -> Result<Value, TaskError> {
-    let (hard, soft) = context.headers().timelimit;
+    let (hard, soft) = context.headers().timelimit.clone();
     Ok(json!({"time_limit": hard, "soft_time_limit": soft}))
 }
 

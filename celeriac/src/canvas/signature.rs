@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
 use crate::message::{Body, Embed, Headers, repr};
@@ -60,10 +60,10 @@ pub struct Options {
     pub expires: Option<Value>,
     /// Hard limit, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_limit: Option<f64>,
+    pub time_limit: Option<Number>,
     /// Soft limit, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub soft_time_limit: Option<f64>,
+    pub soft_time_limit: Option<Number>,
     /// Whether no result is wanted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_result: bool,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::DecodeError;
 
@@ -37,9 +37,9 @@ pub struct Headers {
     /// How often it has been retried.
     #[serde(default, deserialize_with = "null_as_default")]
     pub retries: u32,
-    /// Hard and soft time limit, seconds.
+    /// Hard and soft time limit, seconds; a `60` stays a `60`.
     #[serde(default, deserialize_with = "null_as_default")]
-    pub timelimit: (Option<f64>, Option<f64>),
+    pub timelimit: (Option<Number>, Option<Number>),
     /// The first task of the workflow.
     #[serde(default)]
     pub root_id: Option<String>,
@@ -116,7 +116,7 @@ mod tests {
         let text =
             r#"{"task":"t","id":"1","retries":null,"timelimit":[null,1.5],"tenant":{"a":1}}"#;
         let headers: Headers = serde_json::from_str(text)?;
-        assert_eq!(headers.timelimit, (None, Some(1.5)));
+        assert_eq!(headers.timelimit, (None, Number::from_f64(1.5)));
         let written = serde_json::to_value(&headers)?;
         assert_eq!(written["tenant"]["a"], 1);
         Ok(())

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
+use serde::{Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{Arguments, Context, Failure, TaskError};
@@ -71,22 +71,56 @@ impl<T: Send + Sync + 'static> Extract for State<T> {
 
 impl<T: DeserializeOwned> Extract for Args<T> {
     fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
+        let value = T::deserialize(Bound(invocation.arguments.clone()));
+        value
+            .map(Self)
+            .map_err(|error| Failure::new("TypeError", error.to_string()).into())
+    }
+}
+
+/// Arguments as serde sees them: by name for a struct, by place for a tuple.
+struct Bound(Arguments);
+
+impl Bound {
+    fn places(self) -> Value {
         let Arguments {
             named,
             args,
             kwargs,
-        } = invocation.arguments.clone();
-        // A struct reads names, a tuple reads places.
-        let by_name = serde_json::from_value(Value::Object(named.clone()));
-        let value = by_name.or_else(|_| {
-            let mut places: Vec<Value> = named.into_iter().map(|(_, value)| value).collect();
-            places.extend(args.map(Value::Array));
-            places.extend(kwargs.map(Value::Object));
-            serde_json::from_value(Value::Array(places))
-        });
-        value
-            .map(Self)
-            .map_err(|error| Failure::new("TypeError", error.to_string()).into())
+        } = self.0;
+        let named = named.into_iter().map(|(_, value)| value);
+        let rest = args
+            .map(Value::Array)
+            .into_iter()
+            .chain(kwargs.map(Value::Object));
+        named.chain(rest).collect()
+    }
+}
+
+impl<'de> Deserializer<'de> for Bound {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.places().deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        Value::Object(self.0.named).deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        option unit unit_struct newtype_struct seq tuple tuple_struct enum identifier
+        ignored_any
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Parameters {
     named: Vec<Parameter>,
     var_args: bool,
     var_kwargs: bool,
+    /// Whether a star has been read: what follows goes by name alone.
+    keyword_only: bool,
     /// What is missing is left out rather than refused: for `#[celery::task]`
     /// functions, whose optional arguments only their own types know.
     lenient: bool,
@@ -86,8 +88,9 @@ impl Parameters {
     fn push(&mut self, item: &str) -> Result<(), String> {
         if item.starts_with("**") {
             self.var_kwargs = true;
-        } else if item.starts_with('*') {
-            self.var_args = true;
+        } else if let Some(name) = item.strip_prefix('*') {
+            self.keyword_only = true;
+            self.var_args = !name.is_empty();
         } else {
             let (name, default) = match item.split_once('=') {
                 Some((name, default)) => (name, Some(literal(default)?)),
@@ -96,7 +99,7 @@ impl Parameters {
             self.named.push(Parameter {
                 name: name.trim().to_owned(),
                 default,
-                keyword_only: self.var_args,
+                keyword_only: self.keyword_only,
             });
         }
         Ok(())
@@ -282,6 +285,7 @@ mod tests {
             refusal(json!([1]), json!({"x": 1})),
             "add() got multiple values for argument 'x'"
         );
+        assert!(bind("add(x, *, y)", json!([1, 2]), json!({})).is_err());
         assert_eq!(
             refusal(json!([1, 2]), json!({"w": 1})),
             "add() got an unexpected keyword argument 'w'"

@@ -21,7 +21,7 @@ use celery::task::{Request as RustyRequest, Task as RustyTask};
 use celery::{Celery, CeleryBuilder};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
@@ -112,7 +112,7 @@ fn type_error(function: &str, error: &serde_json::Error) -> String {
 fn message(context: &Context) -> Message {
     let request = context.request();
     let headers = context.headers();
-    let whole = |seconds: Option<f64>| seconds.map(|seconds| seconds.ceil() as u32);
+    let whole = |limit: &Option<Number>| limit.as_ref()?.as_f64().map(|s| s.ceil() as u32);
     Message {
         properties: MessageProperties {
             correlation_id: headers.id.clone(),
@@ -132,7 +132,7 @@ fn message(context: &Context) -> Message {
             eta: request.eta,
             expires: request.expires,
             retries: Some(headers.retries),
-            timelimit: (whole(headers.timelimit.0), whole(headers.timelimit.1)),
+            timelimit: (whole(&headers.timelimit.0), whole(&headers.timelimit.1)),
             argsrepr: headers.argsrepr.clone(),
             kwargsrepr: headers.kwargsrepr.clone(),
             origin: headers.origin.clone(),
@@ -247,8 +247,8 @@ fn envelope(message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
         retries: theirs.retries.unwrap_or_default(),
         // rusty-celery has the soft limit first, Celery the hard one.
         timelimit: (
-            theirs.timelimit.1.map(f64::from),
-            theirs.timelimit.0.map(f64::from),
+            theirs.timelimit.1.map(Number::from),
+            theirs.timelimit.0.map(Number::from),
         ),
         root_id: lineage.root_id.or_else(|| Some(theirs.id.clone())),
         parent_id: lineage.parent_id,

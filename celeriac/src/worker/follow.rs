@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::app::lineage;
+use crate::app::{child, lineage};
 use crate::canvas::Signature;
 use crate::message::{DecodeError, Embed};
 use crate::task::Context;
@@ -50,7 +50,11 @@ pub(super) fn after_success(context: &Context, result: &Value) -> Vec<Outgoing> 
     let with_result = next
         .into_iter()
         .map(|next| next.with_partial(result.clone()));
-    messages(context, with_result)
+    let sent = messages(context, with_result);
+    for message in &sent {
+        context.add_child(child(&message.envelope.headers.id));
+    }
+    sent
 }
 
 /// The messages that follow a failure, with the task's id as first argument.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use super::settle::{Outcome, Settlement, insist};
@@ -163,11 +163,14 @@ pub(super) fn started(context: &Context) -> Value {
 /// The limits of one run: the message's, else the task's, else the settings'.
 pub(super) fn limits_of(context: &Context, task: &Task) -> limits::Limits {
     let settings = context.app().settings();
-    let (hard, soft) = context.headers().timelimit;
+    let (hard, soft) = &context.headers().timelimit;
+    let seconds = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
     let options = task.options();
     limits::Limits {
-        hard: hard.or(options.time_limit).or(settings.task_time_limit),
-        soft: soft
+        hard: seconds(hard)
+            .or(options.time_limit)
+            .or(settings.task_time_limit),
+        soft: seconds(soft)
             .or(options.soft_time_limit)
             .or(settings.task_soft_time_limit),
     }

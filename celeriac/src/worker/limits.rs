@@ -32,11 +32,7 @@ pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outco
             let class = "billiard.exceptions.SoftTimeLimitExceeded";
             Outcome::Failure(Failure::with_args(class, Vec::new()))
         }
-        () = after(limits.hard) => {
-            let limit = limits.hard.map(number).unwrap_or_default();
-            let class = "billiard.exceptions.TimeLimitExceeded";
-            Outcome::Failure(Failure::with_args(class, vec![limit]))
-        }
+        () = after(limits.hard) => Outcome::TimeLimitExceeded(limits.hard.unwrap_or_default()),
     }
 }
 
@@ -57,15 +53,6 @@ async fn after(seconds: Option<f64>) {
     match seconds.map(Duration::try_from_secs_f64) {
         Some(Ok(limit)) if !limit.is_zero() => sleep(limit).await,
         _ => pending().await,
-    }
-}
-
-/// A whole number of seconds is written without a fraction, as Python has it.
-fn number(seconds: f64) -> Value {
-    if seconds.fract() == 0.0 {
-        (seconds as i64).into()
-    } else {
-        seconds.into()
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Outcome {
     Success(Value),
     /// It failed.
     Failure(Failure),
+    /// It ran longer than its hard limit, seconds.
+    TimeLimitExceeded(f64),
     /// It is to be run again.
     Retry(Retry),
     /// The message is refused.
@@ -95,6 +97,7 @@ impl<'a> Settlement<'a> {
         match outcome {
             Outcome::Success(value) => self.succeed(value, runtime).await,
             Outcome::Failure(failure) => self.fail(failure).await,
+            Outcome::TimeLimitExceeded(limit) => self.time_out(limit).await,
             Outcome::Retry(retry) => self.retry(retry).await,
             Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
             Outcome::Ignore => self.end(true).await,
@@ -103,12 +106,13 @@ impl<'a> Settlement<'a> {
     }
 
     async fn succeed(&self, value: Value, runtime: Duration) {
+        // Sent before the result is stored, so that it lists them as children.
         let followers = follow::after_success(&self.context, &value);
+        self.send_followers(followers).await;
         let shown = repr::result(&value);
         if !self.ignores_result() {
             self.store(states::SUCCESS, value, None).await;
         }
-        self.send_followers(followers).await;
         self.end(true).await;
         self.log_end(
             &format!("succeeded in {}s: {shown}", runtime.as_secs_f64()),
@@ -117,13 +121,26 @@ impl<'a> Settlement<'a> {
     }
 
     async fn fail(&self, failure: Failure) {
-        if self.stores_errors() {
-            self.store(
-                states::FAILURE,
-                exception(&failure),
-                Some(failure.traceback()),
-            )
+        let traceback = failure.traceback();
+        self.fail_with(failure, Some(traceback)).await;
+    }
+
+    /// Celery stores no traceback here: the task was not asked.
+    async fn time_out(&self, limit: f64) {
+        let class = "billiard.exceptions.TimeLimitExceeded";
+        // A whole number is written without a fraction, as Python has it.
+        let limit = match limit.fract() {
+            0.0 => (limit as i64).into(),
+            _ => limit.into(),
+        };
+        self.fail_with(Failure::with_args(class, vec![limit]), None)
             .await;
+    }
+
+    async fn fail_with(&self, failure: Failure, traceback: Option<String>) {
+        if self.stores_errors() {
+            let exception = exception(&failure);
+            self.store(states::FAILURE, exception, traceback).await;
         }
         self.send_followers(follow::after_failure(&self.context))
             .await;
@@ -157,7 +174,8 @@ impl<'a> Settlement<'a> {
         let reason = retry_reason(eta, retry.exc.as_ref());
         if self.stores_errors() {
             let result = retry.exc.as_ref().map_or(Value::Null, exception);
-            let traceback = format!("Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n");
+            let traceback =
+                format!("Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n");
             self.store(states::RETRY, result, Some(traceback)).await;
         }
         self.send_followers(vec![Outgoing { queue, envelope }])
@@ -226,10 +244,19 @@ impl<'a> Settlement<'a> {
         !self.ignores_result() || self.shared.app.settings().task_store_errors_even_if_ignored
     }
 
+    /// Tells that the task runs. Nothing waits for this: it only informs.
     pub async fn store_started(&self) {
-        if !self.ignores_result() {
-            self.store(states::STARTED, started(&self.context), None)
-                .await;
+        let Some(store) = self
+            .shared
+            .app
+            .result_store()
+            .filter(|_| !self.ignores_result())
+        else {
+            return;
+        };
+        let meta = TaskMeta::of(&self.context, states::STARTED, started(&self.context), None);
+        if let Err(error) = store.store(&meta).await {
+            tracing::warn!(%error, "cannot store that {} has started", self.context.id());
         }
     }
 
@@ -284,7 +311,9 @@ impl<'a> Settlement<'a> {
 /// `Retry in 5s: ValueError('not yet')`, as `celery.exceptions.Retry` says it.
 fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
     let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0);
-    let cause = exc.map(|exc| format!(": {}", exc.repr())).unwrap_or_default();
+    let cause = exc
+        .map(|exc| format!(": {}", exc.repr()))
+        .unwrap_or_default();
     format!("Retry in {}s{cause}", (seconds * 10.0).round() / 10.0)
 }
 
