@@ -56,3 +56,16 @@ def test_quit_returns_a_running_late_task(start, lane):
     worker.signal(signal.SIGQUIT)
     worker.wait(timeout=3)
     assert lane.waiting() == 1 and lane.held() == 0
+
+
+def test_a_soft_shutdown_gives_tasks_a_last_while(start, lane):
+    soft = {"task_acks_late": True, "worker_soft_shutdown_timeout": 2}
+    worker = start(rust_worker, lane, concurrency=2, settings=soft)
+    short, long = lane.send("delayed_sum", [1, 2], 1), lane.send("sleeping", 60)
+    begun(lane, short)
+    begun(lane, long)
+    worker.signal(signal.SIGQUIT)
+    # As with Celery, a cold end is no success.
+    assert worker.wait(timeout=6) == 1
+    assert lane.meta(short)["result"] == 3
+    assert lane.waiting() == 1 and lane.held() == 0

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 
+from support.waiting import until
 from support.workers import rust_worker
 
 
@@ -18,6 +19,16 @@ def test_waiting_for_eta_takes_no_slot(start, lane):
     assert datetime.now(timezone.utc) < eta
     assert [result.get(timeout=10) for result in later] == list(range(20))
     assert min(result.date_done for result in later) >= eta
+
+
+def test_no_more_than_the_eta_limit_wait_beside_the_prefetched(start, lane):
+    few = {"worker_eta_task_limit": 2, "worker_prefetch_multiplier": 1}
+    start(rust_worker, lane, concurrency=1, settings=few)
+    later = [lane.apply("identity", [n], countdown=3) for n in range(6)]
+    # Two are held; a third has the only place among the prefetched.
+    until(lambda: lane.held() == 3, "the limit is reached", 2)
+    assert lane.waiting() == 3
+    assert [result.get(timeout=10) for result in later] == list(range(6))
 
 
 def test_eta_without_a_zone_is_utc(rust):
