@@ -4,21 +4,19 @@ import os
 import subprocess
 
 import pytest
+from celery import Celery
 
 from support.waiting import until
-from support.workers import TARGET, rust_worker
-
-BUILT = [TARGET / profile / "workers" for profile in ("release", "debug")]
+from support.workers import rust_worker, workers_command
 
 
 @pytest.fixture
 def dead_letter(durable_redis):
     """The command; its answer's lines."""
-    program = next(path for path in BUILT if path.exists())
     environment = {**os.environ, "CELERY_BROKER_URL": durable_redis.url}
 
     def run(*arguments):
-        argv = [program, "dead-letter", *arguments]
+        argv = [workers_command(), "dead-letter", *arguments]
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
@@ -29,8 +27,6 @@ def dead_letter(durable_redis):
 def test_a_refused_message_is_listed_and_runs_when_it_is_put_back(
     durable_redis, redis, tmp_path, dead_letter
 ):
-    from celery import Celery
-
     app = Celery(broker=durable_redis.url, backend=durable_redis.url, set_as_current=False)
     later = "t.integration.tasks.identity"
     queues = ["lane"]

@@ -24,6 +24,12 @@ def interop_worker():
     raise FileNotFoundError("no interop worker: cargo build -p celeriac --example interop_worker")
 
 
+def workers_command():
+    """The program of the service, with its commands."""
+    built = [TARGET / profile / "workers" for profile in ("release", "debug")]
+    return next(path for path in built if path.exists())
+
+
 def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings=None):
     config = directory / f"{node}.toml"
     config.write_text(toml({**SETTINGS, **(settings or {})}))

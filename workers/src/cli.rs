@@ -28,6 +28,12 @@ pub enum Command {
     Worker(WorkerArgs),
     /// Sends a task, as `celery call` does
     Send(SendArgs),
+    /// Asks whether the worker is alive; for health checks
+    Ping {
+        /// Its nodename [default: celery@HOST]
+        #[arg(short = 'n', long)]
+        hostname: Option<String>,
+    },
     /// Handles the messages that no worker could run
     DeadLetter {
         /// What to do with them.

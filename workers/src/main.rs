@@ -28,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let app = App::new(config.settings().clone())?;
     match cli.command {
         Some(Command::Send(args)) => send(&app, args).await,
+        Some(Command::Ping { hostname }) => ping(app, hostname).await,
         Some(Command::DeadLetter { command }) => dead_letter::handle(&app, command).await,
         Some(Command::Worker(args)) => work(app, &config, args).await,
         None => work(app, &config, cli.worker).await,
@@ -69,6 +70,15 @@ async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()>
         worker = worker.nodename(name);
     }
     Ok(worker.run().await?)
+}
+
+/// Fails unless the worker keeps its lease at the broker.
+async fn ping(app: App, hostname: Option<String>) -> anyhow::Result<()> {
+    let living = app.transport().living().await?;
+    let nodename = hostname.unwrap_or_else(|| Worker::new(app).name().to_owned());
+    anyhow::ensure!(living.contains(&nodename), "{nodename} is not alive");
+    println!("{nodename}: OK pong");
+    Ok(())
 }
 
 /// Sends one task and prints its id, or its result if asked to wait.

@@ -78,10 +78,13 @@ pub trait Transport: Send + Sync {
     /// Forgets a dead letter; `false` if it is not there any more.
     async fn forget(&self, letter: &DeadLetter) -> Result<bool, Error>;
 
-    /// Says that this worker is alive and holds what it has fetched; puts
-    /// back into the queues what dead workers held. To be called every
-    /// [`tend_interval`](Self::tend_interval).
-    async fn tend(&self) -> Result<(), Error>;
+    /// Says that this worker, `nodename`, is alive and holds what it has
+    /// fetched; puts back into the queues what dead workers held. To be called
+    /// every [`tend_interval`](Self::tend_interval).
+    async fn tend(&self, nodename: &str) -> Result<(), Error>;
+
+    /// The nodenames of the workers that live.
+    async fn living(&self) -> Result<Vec<String>, Error>;
 
     /// How often to call [`tend`](Self::tend).
     fn tend_interval(&self) -> Duration;

@@ -95,7 +95,7 @@ fn complain(shared: &Shared, error: &Error, pause: Duration) {
 pub(super) async fn tend(shared: Arc<Shared>) {
     let transport = shared.app.transport();
     loop {
-        if let Err(error) = transport.tend().await {
+        if let Err(error) = transport.tend(&shared.nodename).await {
             tracing::warn!(%error, "cannot renew what is held");
         }
         sleep(transport.tend_interval()).await;

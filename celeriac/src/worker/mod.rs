@@ -130,6 +130,11 @@ impl Worker {
         self
     }
 
+    /// Its nodename.
+    pub fn name(&self) -> &str {
+        &self.nodename
+    }
+
     /// The names of the registered tasks, in order.
     pub fn registered(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.tasks.keys().map(String::as_str).collect();

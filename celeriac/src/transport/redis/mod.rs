@@ -167,9 +167,14 @@ impl Transport for RedisTransport {
         self.drop_letter(letter).await
     }
 
-    async fn tend(&self) -> Result<(), Error> {
-        self.renew().await?;
+    async fn tend(&self, nodename: &str) -> Result<(), Error> {
+        self.renew(nodename).await?;
         self.recover().await
+    }
+
+    async fn living(&self) -> Result<Vec<String>, Error> {
+        let leases = self.leases().await?;
+        Ok(leases.into_iter().filter_map(|(_, node)| node).collect())
     }
 
     fn tend_interval(&self) -> Duration {

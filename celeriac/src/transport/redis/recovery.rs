@@ -1,8 +1,8 @@
 //! Messages of workers that died.
 //!
 //! kombu waits for the visibility timeout, an hour unless set. A Celeriac
-//! worker also holds a lease, a key that expires soon unless renewed, and its
-//! name is in the set of workers. Who finds a name without a lease puts that
+//! worker also holds a lease, a key that expires soon unless renewed and says
+//! its nodename, and its name is in the set of workers. Who finds a name without a lease puts that
 //! worker's messages back. Python workers neither see nor need any of it, and
 //! what they held is put back after the visibility timeout, as they do it.
 
@@ -22,12 +22,16 @@ const ROUND: isize = 1000;
 
 impl RedisTransport {
     /// Renews the lease and the times of what is held.
-    pub(super) async fn renew(&self) -> Result<(), Error> {
+    pub(super) async fn renew(&self, nodename: &str) -> Result<(), Error> {
         let lease = Duration::from_secs_f64(self.options.worker_lease.max(1.0));
         let mut pipeline = redis::pipe();
         pipeline.sadd(self.keys.workers(), &self.worker).ignore();
         pipeline
-            .pset_ex(self.keys.lease(&self.worker), 1, lease.as_millis() as u64)
+            .pset_ex(
+                self.keys.lease(&self.worker),
+                nodename,
+                lease.as_millis() as u64,
+            )
             .ignore();
         pipeline.exec_async(&mut self.connection()).await?;
         self.touch().await
@@ -49,17 +53,22 @@ impl RedisTransport {
     }
 
     async fn leaseless(&self) -> Result<HashSet<String>, Error> {
+        let leases = self.leases().await?.into_iter();
+        Ok(leases
+            .filter(|(_, node)| node.is_none())
+            .map(|(worker, _)| worker)
+            .collect())
+    }
+
+    /// Every worker there is or was, and the nodename in its lease if it lives.
+    pub(super) async fn leases(&self) -> Result<Vec<(String, Option<String>)>, Error> {
         let workers: Vec<String> = self.connection().smembers(self.keys.workers()).await?;
         let mut pipeline = redis::pipe();
         for worker in &workers {
-            pipeline.exists(self.keys.lease(worker));
+            pipeline.get(self.keys.lease(worker));
         }
-        let alive: Vec<bool> = pipeline.query_async(&mut self.connection()).await?;
-        let pairs = workers.into_iter().zip(alive);
-        Ok(pairs
-            .filter(|(_, alive)| !alive)
-            .map(|(worker, _)| worker)
-            .collect())
+        let nodes: Vec<Option<String>> = pipeline.query_async(&mut self.connection()).await?;
+        Ok(workers.into_iter().zip(nodes).collect())
     }
 
     /// Puts back all that `worker` held. For this worker's own name, what it
