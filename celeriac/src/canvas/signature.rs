@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
@@ -166,7 +166,10 @@ impl Signature {
     /// Headers and body of its message, as `app.amqp.as_task_v2` makes them.
     pub(crate) fn into_message(self, lineage: &Lineage, origin: &str) -> (Headers, Body) {
         let now = Utc::now();
-        let at = |seconds: f64| (now + duration(seconds)).to_rfc3339();
+        let at = |seconds: f64| {
+            let then = now.checked_add_signed(duration(seconds));
+            then.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339()
+        };
         let options = self.options;
         let id = options
             .task_id
@@ -236,5 +239,12 @@ mod tests {
             serde_json::from_str::<Value>(dict)?
         );
         Ok(())
+    }
+    #[test]
+    fn a_senseless_countdown_is_no_panic() {
+        let mut signature = Signature::new("t.add");
+        signature.options.countdown = Some(1e300);
+        let (headers, _) = signature.into_message(&Lineage::default(), "here");
+        assert!(headers.eta.is_some());
     }
 }

@@ -275,6 +275,10 @@ mod tests {
             ill_typed.starts_with("celeryconfig.toml:2: invalid type"),
             "{ill_typed}"
         );
+        for seconds in ["inf", "nan", "-1.0", "1e300"] {
+            let text = format!("beat_max_loop_interval = {seconds}\n");
+            assert!(error(&text, &[]).contains("must be a number of seconds"));
+        }
         assert!(error("a = [\n", &[]).starts_with("celeryconfig.toml:"));
     }
 

@@ -68,6 +68,7 @@ pub struct Settings {
     /// Where beat remembers when entries ran last.
     pub beat_schedule_filename: String,
     /// Beat looks at its schedule at least this often.
+    #[serde(deserialize_with = "seconds")]
     pub beat_max_loop_interval: f64,
 }
 
@@ -194,10 +195,13 @@ pub struct PublishRetryPolicy {
     /// Attempts after the first.
     pub max_retries: usize,
     /// Wait before the first of them.
+    #[serde(deserialize_with = "seconds")]
     pub interval_start: f64,
     /// Added to the wait each time.
+    #[serde(deserialize_with = "seconds")]
     pub interval_step: f64,
     /// The longest wait.
+    #[serde(deserialize_with = "seconds")]
     pub interval_max: f64,
 }
 
@@ -293,14 +297,18 @@ pub struct EntryOptions {
     pub priority: Option<u8>,
 }
 
+/// The most seconds that a setting may be: more than a century, and less than
+/// what any clock here overflows at.
+const LONGEST: f64 = u32::MAX as f64;
+
 /// Seconds may be written with or without a fraction.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
-    if value.is_finite() && value >= 0.0 {
+    if (0.0..=LONGEST).contains(&value) {
         Ok(value)
     } else {
         Err(serde::de::Error::custom(
-            "must be a number of seconds, 0 or more",
+            "must be a number of seconds, 0 to 4294967295",
         ))
     }
 }
