@@ -69,3 +69,20 @@ def test_a_soft_shutdown_gives_tasks_a_last_while(start, lane):
     assert worker.wait(timeout=6) == 1
     assert lane.meta(short)["result"] == 3
     assert lane.waiting() == 1 and lane.held() == 0
+
+
+def test_a_task_whose_result_cannot_be_stored_is_not_acknowledged(
+    lane, redis, durable_redis, tmp_path
+):
+    late = {"task_acks_late": True, "task_track_started": False}
+    worker = rust_worker(redis, redis, tmp_path, "storing", [lane.queue], 1, late, durable_redis)
+    try:
+        worker.wait_for_log("ready.")
+        durable_redis.kill()
+        lane.send("identity", 1)
+        worker.wait_for_log("cannot store a result")
+        worker.signal(signal.SIGQUIT)
+        assert worker.wait(timeout=15) == 1
+        assert lane.waiting() == 1 and lane.held() == 0
+    finally:
+        worker.stop()

@@ -30,10 +30,11 @@ def workers_command():
     return next(path for path in built if path.exists())
 
 
-def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings=None):
+def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings=None,
+                backend=None):
     config = directory / f"{node}.toml"
     config.write_text(toml({**SETTINGS, **(settings or {})}))
-    argv = [interop_worker(), "--broker", redis.url, "--backend", redis.url,
+    argv = [interop_worker(), "--broker", redis.url, "--backend", (backend or redis).url,
             "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
             "--config", config]
     return Process(node, argv, directory, environment(redis, effects))

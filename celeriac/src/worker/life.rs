@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use serde_json::{Number, Value};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
-use super::settle::{Outcome, Settlement, insist};
+use super::settle::{GaveUp, Outcome, Settlement, bury, store};
 use super::{Shared, follow, limits};
 use crate::message::Envelope;
 use crate::results::{TaskMeta, states};
-use crate::task::{Context, Failure, Request, Task};
+use crate::task::{Failure, Request};
 use crate::transport::Delivery;
 
 /// Carries a message from its delivery to its end. `room` is its place among
@@ -22,7 +21,9 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
     };
     let headers = request.headers();
     let Some(task) = shared.tasks.get(&headers.task).cloned() else {
-        return refuse_unknown(&shared, &delivery, request).await;
+        // Giving up leaves it unacknowledged, which is all there is to do.
+        let _ = refuse_unknown(&shared, &delivery, request).await;
+        return;
     };
     tracing::info!("Task {}[{}] received", headers.task, headers.id);
     let settlement = Settlement::new(&shared, &delivery, &task, request);
@@ -33,7 +34,9 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
     let Some(slot) = settlement.await_slot().await else {
         return;
     };
-    settlement.run(slot).await;
+    if settlement.run(slot).await.is_err() {
+        tracing::error!("a task could not be settled; it runs again");
+    }
 }
 
 /// The request in a delivery; what cannot be read is kept aside.
@@ -50,36 +53,29 @@ async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
         Err(error) => {
             let reason = error.to_string();
             tracing::error!(queue = &*delivery.queue, "Refused a message: {reason}");
-            let transport = shared.app.transport();
-            insist(shared, "dead-letter", || {
-                transport.dead_letter(delivery, &reason)
-            })
-            .await;
+            let _ = bury(shared, delivery, &reason).await;
             None
         }
     }
 }
 
 /// As Celery's `on_unknown_task`; and the message is kept.
-async fn refuse_unknown(shared: &Shared, delivery: &Delivery, request: Request) {
+async fn refuse_unknown(
+    shared: &Shared,
+    delivery: &Delivery,
+    request: Request,
+) -> Result<(), GaveUp> {
     let name = request.headers().task.clone();
     tracing::error!(
         "Received unregistered task of type '{name}'[{}]. The message has been kept in the dead-letter list.",
         request.headers().id
     );
     let failure = Failure::new("celery.exceptions.NotRegistered", name.clone());
-    if let Some(store) = shared.app.result_store() {
-        let exception = crate::results::exception(&failure);
-        let extended = shared.app.settings().result_extended;
-        let meta = TaskMeta::of_request(&request, extended, states::FAILURE, exception, None);
-        insist(shared, "store a result", || store.store(&meta)).await;
-    }
-    let reason = format!("unregistered task {name}");
-    let transport = shared.app.transport();
-    insist(shared, "dead-letter", || {
-        transport.dead_letter(delivery, &reason)
-    })
-    .await;
+    let exception = crate::results::exception(&failure);
+    let extended = shared.app.settings().result_extended;
+    let meta = TaskMeta::of_request(&request, extended, states::FAILURE, exception, None);
+    store(shared, &meta).await?;
+    bury(shared, delivery, &format!("unregistered task {name}")).await
 }
 
 impl Settlement<'_> {
@@ -106,7 +102,8 @@ impl Settlement<'_> {
             .ok()?;
         let expires = self.request().expires;
         if expires.is_some_and(|expires| Utc::now() > expires) {
-            self.settle(Outcome::Revoked("expired"), Duration::ZERO)
+            let _ = self
+                .settle(Outcome::Revoked("expired"), Duration::ZERO)
                 .await;
             return None;
         }
@@ -118,7 +115,7 @@ impl Settlement<'_> {
         tokio::select! {
             biased;
             () = self.shared().shutdown.warm() => {
-                self.requeue().await;
+                let _ = self.requeue().await;
                 None
             }
             output = future => Some(output),
@@ -126,9 +123,9 @@ impl Settlement<'_> {
     }
 
     /// Runs the task in its slot and settles how it ended.
-    async fn run(&self, slot: SemaphorePermit<'_>) {
+    async fn run(&self, slot: SemaphorePermit<'_>) -> Result<(), GaveUp> {
         if !self.acks_late() {
-            self.ack().await;
+            self.ack().await?;
         }
         if self.shared().app.settings().task_track_started {
             self.store_started().await;
@@ -141,37 +138,16 @@ impl Settlement<'_> {
         };
         // The slot is for running: what the outcome leaves behind needs none.
         drop(slot);
-        self.settle(outcome, begun.elapsed()).await;
+        self.settle(outcome, begun.elapsed()).await
     }
 
     /// A cold shutdown: what is not acknowledged yet runs again elsewhere.
-    async fn abandon(&self) {
+    async fn abandon(&self) -> Result<(), GaveUp> {
         let headers = self.request().headers();
         tracing::warn!("Task {}[{}] was cut off", headers.task, headers.id);
-        if self.acks_late() {
-            self.requeue().await;
+        match self.acks_late() {
+            true => self.requeue().await,
+            false => Ok(()),
         }
-    }
-}
-
-/// `{"pid", "hostname"}`, the result while a task runs.
-pub(super) fn started(context: &Context) -> Value {
-    let hostname = &*context.request().hostname;
-    serde_json::json!({"pid": std::process::id(), "hostname": hostname})
-}
-
-/// The limits of one run: the message's, else the task's, else the settings'.
-pub(super) fn limits_of(context: &Context, task: &Task) -> limits::Limits {
-    let settings = context.app().settings();
-    let (hard, soft) = &context.headers().timelimit;
-    let seconds = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
-    let options = task.options();
-    limits::Limits {
-        hard: seconds(hard)
-            .or(options.time_limit)
-            .or(settings.task_time_limit),
-        soft: seconds(soft)
-            .or(options.soft_time_limit)
-            .or(settings.task_soft_time_limit),
     }
 }

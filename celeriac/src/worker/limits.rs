@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use tokio::time::sleep;
 
 use super::Outcome;
@@ -17,6 +17,24 @@ use crate::task::{Context, Failure, Task, TaskError};
 pub(super) struct Limits {
     pub hard: Option<f64>,
     pub soft: Option<f64>,
+}
+
+impl Limits {
+    /// The limits of one run: the message's, else the task's, else the settings'.
+    pub fn of(context: &Context, task: &Task) -> Self {
+        let settings = context.app().settings();
+        let (hard, soft) = &context.headers().timelimit;
+        let seconds = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
+        let options = task.options();
+        Self {
+            hard: seconds(hard)
+                .or(options.time_limit)
+                .or(settings.task_time_limit),
+            soft: seconds(soft)
+                .or(options.soft_time_limit)
+                .or(settings.task_soft_time_limit),
+        }
+    }
 }
 
 /// Runs the task once. A panic is a failure; a limit drops the run at its

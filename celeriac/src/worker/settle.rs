@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::life::{limits_of, started};
 use super::limits::Limits;
 use super::{Shared, follow};
 use crate::app::child;
@@ -81,7 +80,7 @@ impl<'a> Settlement<'a> {
     }
 
     pub fn limits(&self) -> Limits {
-        limits_of(&self.context, self.task)
+        Limits::of(&self.context, self.task)
     }
 
     pub fn acks_late(&self) -> bool {
@@ -93,7 +92,10 @@ impl<'a> Settlement<'a> {
     }
 
     /// Leaves behind what the `outcome` of a run of so much time asks for.
-    pub async fn settle(&self, outcome: Outcome, runtime: Duration) {
+    ///
+    /// # Errors
+    /// [`GaveUp`] leaves the message unacknowledged, to be run again.
+    pub async fn settle(&self, outcome: Outcome, runtime: Duration) -> Result<(), GaveUp> {
         match outcome {
             Outcome::Success(value) => self.succeed(value, runtime).await,
             Outcome::Failure(failure) => self.fail(failure).await,
@@ -105,28 +107,29 @@ impl<'a> Settlement<'a> {
         }
     }
 
-    async fn succeed(&self, value: Value, runtime: Duration) {
+    async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), GaveUp> {
         // Sent before the result is stored, so that it lists them as children.
         let followers = follow::after_success(&self.context, &value);
-        self.send_followers(followers).await;
+        self.send_followers(followers).await?;
         let shown = repr::result(&value);
         if !self.ignores_result() {
-            self.store(states::SUCCESS, value, None).await;
+            self.store(states::SUCCESS, value, None).await?;
         }
-        self.end(true).await;
+        self.end(true).await?;
         self.log_end(
             &format!("succeeded in {}s: {shown}", runtime.as_secs_f64()),
             false,
         );
+        Ok(())
     }
 
-    async fn fail(&self, failure: Failure) {
+    async fn fail(&self, failure: Failure) -> Result<(), GaveUp> {
         let traceback = failure.traceback();
-        self.fail_with(failure, Some(traceback)).await;
+        self.fail_with(failure, Some(traceback)).await
     }
 
     /// Celery stores no traceback here: the task was not asked.
-    async fn time_out(&self, limit: f64) {
+    async fn time_out(&self, limit: f64) -> Result<(), GaveUp> {
         let class = "billiard.exceptions.TimeLimitExceeded";
         // A whole number is written without a fraction, as Python has it.
         let limit = match limit.fract() {
@@ -134,30 +137,32 @@ impl<'a> Settlement<'a> {
             _ => limit.into(),
         };
         self.fail_with(Failure::with_args(class, vec![limit]), None)
-            .await;
+            .await
     }
 
-    async fn fail_with(&self, failure: Failure, traceback: Option<String>) {
+    async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
         if self.stores_errors() {
             let exception = exception(&failure);
-            self.store(states::FAILURE, exception, traceback).await;
+            self.store(states::FAILURE, exception, traceback).await?;
         }
         self.send_followers(follow::after_failure(&self.context))
-            .await;
+            .await?;
         self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
-            .await;
+            .await?;
         self.log_end(&format!("raised unexpected: {failure}"), true);
+        Ok(())
     }
 
     /// Sends the same message again with one retry more, or gives up.
-    async fn retry(&self, retry: Retry) {
+    async fn retry(&self, retry: Retry) -> Result<(), GaveUp> {
         let headers = self.request().headers();
         let most = retry.max_retries.or(self.task.options().max_retries);
         if most.is_some_and(|most| headers.retries >= most) {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
             return self.fail(failure).await;
         }
-        let delay = Duration::from_secs_f64(self.task.options().default_retry_delay.max(0.0));
+        let delay = self.task.options().default_retry_delay;
+        let delay = Duration::try_from_secs_f64(delay).unwrap_or_default();
         let eta = retry.eta.unwrap_or_else(|| Utc::now() + delay);
         let mut envelope = self.request().envelope.clone();
         envelope.headers.retries += 1;
@@ -176,12 +181,13 @@ impl<'a> Settlement<'a> {
             let result = retry.exc.as_ref().map_or(Value::Null, exception);
             let traceback =
                 format!("Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n");
-            self.store(states::RETRY, result, Some(traceback)).await;
+            self.store(states::RETRY, result, Some(traceback)).await?;
         }
         self.send_followers(vec![Outgoing { queue, envelope }])
-            .await;
-        self.end(true).await;
+            .await?;
+        self.end(true).await?;
         self.log_end(&format!("retry: {reason}"), false);
+        Ok(())
     }
 
     fn max_retries_exceeded(&self) -> Failure {
@@ -196,35 +202,38 @@ impl<'a> Settlement<'a> {
         Failure::new("celery.exceptions.MaxRetriesExceededError", text)
     }
 
-    async fn reject(&self, reason: &str, requeue: bool) {
+    async fn reject(&self, reason: &str, requeue: bool) -> Result<(), GaveUp> {
         // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
         if self.acks_late() {
             if requeue {
-                self.requeue().await;
+                self.requeue().await?;
             } else {
-                self.bury(reason).await;
+                bury(self.shared, self.delivery, reason).await?;
             }
         }
         self.log_end(&format!("rejected: {reason}"), true);
+        Ok(())
     }
 
-    async fn revoke(&self, reason: &'static str) {
+    async fn revoke(&self, reason: &'static str) -> Result<(), GaveUp> {
         let failure = Failure::new("celery.exceptions.TaskRevokedError", reason);
         if self.stores_errors() {
-            self.store(states::REVOKED, exception(&failure), None).await;
+            self.store(states::REVOKED, exception(&failure), None)
+                .await?;
         }
-        self.ack().await;
+        self.ack().await?;
         self.log_end(&format!("was revoked: {reason}"), false);
+        Ok(())
     }
 
     /// Settles a late acknowledgement; an early one is long done.
-    async fn end(&self, acknowledge: bool) {
+    async fn end(&self, acknowledge: bool) -> Result<(), GaveUp> {
         match (self.acks_late(), acknowledge) {
-            (false, _) => {}
+            (false, _) => Ok(()),
             (true, true) => self.ack().await,
             (true, false) => {
-                self.bury("failed, and task_acks_on_failure_or_timeout is off")
-                    .await
+                let reason = "failed, and task_acks_on_failure_or_timeout is off";
+                bury(self.shared, self.delivery, reason).await
             }
         }
     }
@@ -254,48 +263,40 @@ impl<'a> Settlement<'a> {
         else {
             return;
         };
-        let meta = TaskMeta::of(&self.context, states::STARTED, started(&self.context), None);
+        let hostname = &*self.request().hostname;
+        let process = json!({"pid": std::process::id(), "hostname": hostname});
+        let meta = TaskMeta::of(&self.context, states::STARTED, process, None);
         if let Err(error) = store.store(&meta).await {
             tracing::warn!(%error, "cannot store that {} has started", self.context.id());
         }
     }
 
-    async fn store(&self, state: &str, result: Value, traceback: Option<String>) {
-        if let Some(store) = self.shared.app.result_store() {
-            let meta = TaskMeta::of(&self.context, state, result, traceback);
-            insist(self.shared, "store a result", || store.store(&meta)).await;
+    async fn store(
+        &self,
+        state: &str,
+        result: Value,
+        traceback: Option<String>,
+    ) -> Result<(), GaveUp> {
+        let meta = TaskMeta::of(&self.context, state, result, traceback);
+        store(self.shared, &meta).await
+    }
+
+    async fn send_followers(&self, messages: Vec<Outgoing>) -> Result<(), GaveUp> {
+        if messages.is_empty() {
+            return Ok(());
         }
-    }
-
-    async fn send_followers(&self, signatures: Vec<Outgoing>) {
-        if !signatures.is_empty() {
-            let transport = self.shared.app.transport();
-            insist(self.shared, "publish", || transport.publish(&signatures)).await;
-        }
-    }
-
-    pub async fn ack(&self) {
         let transport = self.shared.app.transport();
-        insist(self.shared, "acknowledge", || {
-            transport.ack(&self.delivery.tag)
-        })
-        .await;
+        insist(self.shared, "publish", || transport.publish(&messages)).await
     }
 
-    pub async fn requeue(&self) {
-        let transport = self.shared.app.transport();
-        insist(self.shared, "requeue", || {
-            transport.requeue(&self.delivery.tag)
-        })
-        .await;
+    pub async fn ack(&self) -> Result<(), GaveUp> {
+        let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
+        insist(self.shared, "acknowledge", || transport.ack(tag)).await
     }
 
-    async fn bury(&self, reason: &str) {
-        let transport = self.shared.app.transport();
-        insist(self.shared, "dead-letter", || {
-            transport.dead_letter(self.delivery, reason)
-        })
-        .await;
+    pub async fn requeue(&self) -> Result<(), GaveUp> {
+        let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
+        insist(self.shared, "requeue", || transport.requeue(tag)).await
     }
 
     fn log_end(&self, how: &str, bad: bool) {
@@ -317,10 +318,31 @@ fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
     format!("Retry in {}s{cause}", (seconds * 10.0).round() / 10.0)
 }
 
+/// What had to be done could not be done before a cold shutdown. The message
+/// stays unacknowledged, and runs again.
+#[derive(Debug)]
+pub(super) struct GaveUp;
+
+/// Stores a result, if results are kept.
+pub(super) async fn store(shared: &Shared, meta: &TaskMeta) -> Result<(), GaveUp> {
+    match shared.app.result_store() {
+        Some(store) => insist(shared, "store a result", || store.store(meta)).await,
+        None => Ok(()),
+    }
+}
+
+/// Keeps a message that nobody can run, and settles it.
+pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), GaveUp> {
+    let transport = shared.app.transport();
+    insist(shared, "dead-letter", || {
+        transport.dead_letter(delivery, reason)
+    })
+    .await
+}
+
 /// Does what must be done before a message may be forgotten, as often as it
-/// takes. Only a cold shutdown ends it: the message is not acknowledged then,
-/// and runs again.
-pub(super) async fn insist<F, Fut>(shared: &Shared, what: &str, operation: F)
+/// takes. Only a cold shutdown ends it.
+async fn insist<F, Fut>(shared: &Shared, what: &str, operation: F) -> Result<(), GaveUp>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<(), Error>>,
@@ -334,8 +356,12 @@ where
         .retry(patiently)
         .notify(|error, pause| tracing::warn!(%error, ?pause, "cannot {what}; trying again"));
     tokio::select! {
-        _ = persistent => {}
-        () = after_cold(shared) => tracing::error!("gave up: cannot {what}"),
+        // It retries without end: what it answers is a success.
+        _ = persistent => Ok(()),
+        () = after_cold(shared) => {
+            tracing::error!("gave up: cannot {what}");
+            Err(GaveUp)
+        }
     }
 }
 
