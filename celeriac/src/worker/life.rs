@@ -7,7 +7,7 @@ use chrono::Utc;
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use super::settle::{GaveUp, Outcome, Settlement, bury, store};
-use super::{Shared, follow, limits};
+use super::{Shared, limits};
 use crate::message::Envelope;
 use crate::results::{TaskMeta, states};
 use crate::task::{Failure, Request};
@@ -44,9 +44,7 @@ async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
     let decoded = Envelope::decode(&delivery.payload).and_then(|envelope| {
         let accept = &shared.app.settings().accept_content.0;
         let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&shared.nodename));
-        let request = Request::new(envelope, accept, queue, node)?;
-        follow::check(&request.body.embed)?;
-        Ok(request)
+        Request::new(envelope, accept, queue, node)
     });
     match decoded {
         Ok(request) => Some(request),
@@ -71,7 +69,7 @@ async fn refuse_unknown(
         request.headers().id
     );
     let failure = Failure::new("celery.exceptions.NotRegistered", name.clone());
-    let exception = crate::results::exception(&failure);
+    let exception = failure.to_meta();
     let extended = shared.app.settings().result_extended;
     let meta = TaskMeta::of_request(&request, extended, states::FAILURE, exception, None);
     store(shared, &meta).await?;

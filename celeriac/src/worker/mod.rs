@@ -1,14 +1,20 @@
 //! The worker: takes messages from queues and runs their tasks.
 //!
 //! - [`Worker`]: what it runs, and how it is set up
+//! - `builtins`: the tasks that every worker has
 //! - `consumer`: takes messages, and comes back after a lost connection
 //! - `life`: one message's way from its queue to its end
 //! - `limits`: a run under its time limits
 //! - `settle`: what a run's [`Outcome`] leaves behind
-//! - `follow`: callbacks, chains and errbacks
+//! - `follow`: callbacks, chains and what replaces a task
+//! - `chord`: members of a chord's header
+//! - `errback`: what fails with a task, and who is told
 //! - [`Shutdown`]: warm and cold
 
+mod builtins;
+mod chord;
 mod consumer;
+mod errback;
 mod follow;
 mod life;
 mod limits;
@@ -16,7 +22,6 @@ mod settle;
 mod shutdown;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{App, hostname};
 use crate::error::Error;
-use crate::task::{States, Task};
+use crate::task::{Registry, States, Task, Tasks};
 
 pub use settle::Outcome;
 pub use shutdown::Shutdown;
@@ -47,7 +52,7 @@ pub use shutdown::Shutdown;
 /// ```
 pub struct Worker {
     app: App,
-    tasks: HashMap<String, Task>,
+    tasks: Tasks,
     states: States,
     queues: Vec<Arc<str>>,
     nodename: String,
@@ -57,7 +62,7 @@ pub struct Worker {
 /// What the parts of a running worker share.
 pub(crate) struct Shared {
     app: App,
-    tasks: HashMap<String, Task>,
+    tasks: Arc<Tasks>,
     states: Arc<States>,
     queues: Vec<Arc<str>>,
     nodename: Arc<str>,
@@ -83,7 +88,7 @@ impl Worker {
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            tasks: HashMap::new(),
+            tasks: builtins::tasks(),
             states: States::new(),
             queues: names.into_iter().map(Arc::from).collect(),
             nodename: format!("celery@{}", hostname()),
@@ -180,7 +185,7 @@ impl Worker {
             .worker_eta_task_limit
             .unwrap_or(usize::MAX);
         Shared {
-            tasks: self.tasks,
+            tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues: self.queues,
             nodename: self.nodename.into(),
@@ -195,6 +200,14 @@ impl Worker {
 }
 
 impl Shared {
+    /// What running tasks find besides their request.
+    fn registry(&self) -> Registry {
+        Registry {
+            tasks: Arc::clone(&self.tasks),
+            states: Arc::clone(&self.states),
+        }
+    }
+
     fn announce(&self) {
         let settings = self.app.settings();
         tracing::info!(
