@@ -99,7 +99,7 @@ async fn record_nesting(
 }
 
 async fn replace_with_chain(
-    Args((args, link_msg)): Args<(Vec<Value>, Option<Value>)>,
+    Args((link_msg, args)): Args<(Option<Value>, Vec<Value>)>,
     context: Context,
 ) -> Result<Value, TaskError> {
     let chain = with_args("identity", args) | call("identity");
@@ -107,7 +107,7 @@ async fn replace_with_chain(
 }
 
 async fn replace_with_chain_which_raises(
-    Args((args, link_msg)): Args<(Vec<Value>, Option<Value>)>,
+    Args((link_msg, args)): Args<(Option<Value>, Vec<Value>)>,
     context: Context,
 ) -> Result<Value, TaskError> {
     let chain = with_args("identity", args) | call("raise_error");
