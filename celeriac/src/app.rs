@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use crate::canvas::Lineage;
 use crate::canvas::Signature;
 use crate::config::Settings;
 use crate::error::{Error, hide_password};
-use crate::message::Envelope;
+use crate::message::{Compression, Envelope, Format, Serializer};
 use crate::results::redis::RedisResults;
-use crate::results::{AsyncResult, ResultStore};
+use crate::results::{AsyncResult, Codec, ResultStore};
 use crate::task::Context;
 use crate::transport::redis::RedisTransport;
 use crate::transport::{Outgoing, Transport};
@@ -49,7 +50,7 @@ impl App {
         let options = settings.broker_transport_options.clone();
         let transport = Arc::new(RedisTransport::new(&settings.broker_url, options)?);
         let results = settings.result_backend.as_deref().map(|url| {
-            let store = RedisResults::new(url, settings.result_expires)?;
+            let store = RedisResults::new(url, settings.result_expires, Codec::of(&settings))?;
             Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)
         });
         Ok(Self(Arc::new(Inner {
@@ -136,10 +137,23 @@ impl App {
         let queue = queue.unwrap_or_else(|| settings.task_default_queue.clone());
         let priority = signature.options.priority.or(route.priority);
         let priority = priority.or(settings.task_default_priority).unwrap_or(0);
+        let format = self.format(&signature.options.extra)?;
         let (headers, body) = signature.into_message(lineage, &self.0.origin);
         Ok(Outgoing {
-            envelope: Envelope::new(headers, &body, &queue, priority)?,
+            envelope: Envelope::with_format(headers, &body, &queue, priority, format)?,
             queue,
+        })
+    }
+
+    /// How the body of a message is written: as the options `serializer` and
+    /// `compression` of `apply_async` say, else as the settings do.
+    pub(crate) fn format(&self, options: &Map<String, Value>) -> Result<Format, Error> {
+        let settings = self.settings();
+        Ok(Format {
+            serializer: option::<Serializer>(options, "serializer")?
+                .unwrap_or(settings.task_serializer),
+            compression: option::<Compression>(options, "compression")?
+                .or(settings.task_compression),
         })
     }
 
@@ -162,6 +176,14 @@ impl App {
             .with_max_times(retries);
         (|| self.transport().publish(messages)).retry(backoff).await
     }
+}
+
+fn option<T: DeserializeOwned>(
+    options: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>, serde_json::Error> {
+    let given = options.get(name).filter(|value| !value.is_null());
+    given.cloned().map(serde_json::from_value).transpose()
 }
 
 /// What a child of this task inherits.

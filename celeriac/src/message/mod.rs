@@ -5,19 +5,28 @@
 //! - [`Envelope`]: what lies in a queue; body still encoded
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Body`]: arguments and what to do afterwards
+//! - [`Format`]: how a body is written: [`Serializer`] and [`Compression`]
 //! - [`typed`]: values that JSON alone has no type for
 //! - [`repr`]: arguments as Python would print them
 
 mod body;
 mod compression;
 mod envelope;
+mod format;
 mod headers;
+mod msgpack;
+mod protocol1;
 pub mod repr;
+pub(crate) mod serializer;
 pub mod typed;
+mod yaml;
 
 pub use body::{Body, Embed};
+pub use compression::Compression;
 pub use envelope::{DeliveryInfo, Envelope, Properties};
+pub use format::Format;
 pub use headers::Headers;
+pub use serializer::Serializer;
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +43,9 @@ pub enum DecodeError {
     /// The body's content type is not in `accept_content`.
     #[error("refusing to deserialize content of type {0}: it is not in accept_content")]
     ContentDisallowed(String),
+    /// The body's content type is accepted, but Rust cannot read it.
+    #[error("cannot deserialize content of type {0}: only json, msgpack and yaml can be read here")]
+    Unreadable(String),
     /// The body is not `[args, kwargs, embed]`.
     #[error("cannot deserialize the body: {0}")]
     Body(#[source] serde_json::Error),

@@ -2,9 +2,11 @@
 //!
 //! - [`ResultStore`]: a backend
 //! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
+//! - [`Codec`]: how it is stored
 //! - [`AsyncResult`]: a client's handle
 
 mod async_result;
+mod codec;
 mod meta;
 pub mod redis;
 
@@ -15,6 +17,7 @@ use async_trait::async_trait;
 use crate::error::Error;
 
 pub use async_result::{AsyncResult, TaskFailed};
+pub use codec::Codec;
 pub(crate) use meta::exception;
 pub use meta::{TaskMeta, states};
 

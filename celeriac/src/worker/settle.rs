@@ -108,6 +108,10 @@ impl<'a> Settlement<'a> {
     }
 
     async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), GaveUp> {
+        if let Err(error) = self.shared.app.settings().result_serializer.check(&value) {
+            let class = "kombu.exceptions.EncodeError";
+            return self.fail(Failure::new(class, error.to_string())).await;
+        }
         // Sent before the result is stored, so that it lists them as children.
         let followers = follow::after_success(&self.context, &value);
         self.send_followers(followers).await?;
