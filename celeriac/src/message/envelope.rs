@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::lenient::{count, null_as_default};
 use super::{Body, Compression, DecodeError, Format, Headers, Serializer, protocol1};
 
 /// The header that names the body's compression.
@@ -41,13 +42,21 @@ pub struct Properties {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
     /// 2: to survive a restart of the broker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub delivery_mode: Option<u8>,
     /// Where the message was sent.
     #[serde(default)]
     pub delivery_info: DeliveryInfo,
     /// 0 to 9.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "count",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub priority: Option<u8>,
     /// `base64`, or absent for plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,15 +233,6 @@ impl Envelope {
             .insert("redelivered".to_owned(), true.into());
         self.properties.delivery_info.redelivered = Some(true);
     }
-}
-
-/// A `null` where kombu writes nothing.
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

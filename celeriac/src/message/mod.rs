@@ -14,6 +14,8 @@ mod compression;
 mod envelope;
 mod format;
 mod headers;
+mod instant;
+mod lenient;
 mod msgpack;
 mod protocol1;
 pub mod repr;
