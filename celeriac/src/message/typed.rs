@@ -8,6 +8,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// A value that kombu marks with its type.
@@ -154,6 +155,59 @@ impl WireType for Bytes {
                 .map(Self)
                 .map_err(|error| error.to_string()),
         }
+    }
+}
+
+/// Bytes as typed JSON.
+pub(super) fn bytes(bytes: &[u8]) -> Value {
+    let (kind, value) = Bytes(bytes.to_vec()).write();
+    json!({"__type__": kind, "__value__": value})
+}
+
+/// The bytes in a typed value.
+pub(super) fn to_bytes(value: &Value) -> Result<Vec<u8>, String> {
+    let bytes = Typed::<Bytes>::deserialize(value);
+    bytes
+        .map(|bytes| bytes.0.0)
+        .map_err(|error| error.to_string())
+}
+
+/// The text in a typed value.
+pub(super) fn to_text(map: &Map<String, Value>) -> Option<&str> {
+    map.get("__value__")?.as_str()
+}
+
+/// Puts its text in the place of every typed value but bytes, for formats that
+/// have no such type, where the text is better than nothing.
+pub(crate) fn to_plain(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(to_plain),
+        Value::Object(map) => match python_type(map) {
+            Some("bytes") if to_bytes(&map.clone().into()).is_ok() => {}
+            Some(_) => {
+                let mut inner = map.remove("__value__").unwrap_or_default();
+                to_plain(&mut inner);
+                *value = inner;
+            }
+            None => map.values_mut().for_each(to_plain),
+        },
+        _ => {}
+    }
+}
+
+/// The Python class of a typed value; `None` for a plain map.
+pub(super) fn python_type(map: &Map<String, Value>) -> Option<&'static str> {
+    if map.len() != 2 || !map.contains_key("__value__") {
+        return None;
+    }
+    match map.get("__type__")?.as_str()? {
+        "bytes" | "base64" => Some("bytes"),
+        "datetime" => Some("datetime"),
+        "date" => Some("date"),
+        "time" => Some("time"),
+        "decimal" => Some("Decimal"),
+        "uuid" => Some("UUID"),
+        _ => None,
     }
 }
 
