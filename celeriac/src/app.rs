@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use crate::canvas::Lineage;
 use crate::canvas::Signature;
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, hide_password};
+use crate::events;
 use crate::message::Envelope;
 use crate::results::redis::RedisResults;
 use crate::results::{AsyncResult, ResultStore};
@@ -37,6 +39,7 @@ struct Inner {
     results: Option<Arc<dyn ResultStore>>,
     /// `gen<pid>@<host>`, the `origin` of what is sent.
     origin: String,
+    clock: Clock,
 }
 
 impl App {
@@ -56,6 +59,7 @@ impl App {
             results: results.transpose()?,
             transport,
             origin: format!("gen{}@{}", std::process::id(), hostname()),
+            clock: Clock::default(),
             settings,
         })))
     }
@@ -63,6 +67,11 @@ impl App {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The logical clock that it shares with other workers.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// Where messages go.
@@ -160,7 +169,24 @@ impl App {
             .with_min_delay(pause)
             .with_max_delay(Duration::from_secs_f64(policy.interval_max.max(0.05)))
             .with_max_times(retries);
-        (|| self.transport().publish(messages)).retry(backoff).await
+        (|| self.transport().publish(messages))
+            .retry(backoff)
+            .await?;
+        self.tell_of(messages).await;
+        Ok(())
+    }
+
+    /// Sends the events of messages that have been sent, if
+    /// `task_send_sent_event` asks for them.
+    pub(crate) async fn tell_of(&self, messages: &[Outgoing]) {
+        if !self.settings().task_send_sent_event {
+            return;
+        }
+        let exchange = &self.settings().event_exchange;
+        let events = events::sent(messages, &self.0.origin, self.clock(), exchange);
+        if let Err(error) = self.transport().broadcast(&events).await {
+            tracing::debug!(%error, "cannot tell what has been sent");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod failure;
 mod handler;
 mod options;
 mod parameters;
+mod rate;
 pub mod rusty;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use failure::{Failure, Retry, TaskError};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
 pub use parameters::{Arguments, Parameters, SignatureError};
+pub use rate::{Rate, RateError};
 
 use handler::Body;
 

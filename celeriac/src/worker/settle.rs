@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::limits::Limits;
+use super::tuning::Tuning;
 use super::{Shared, follow};
 use crate::app::child;
 use crate::error::Error;
@@ -80,7 +81,8 @@ impl<'a> Settlement<'a> {
     }
 
     pub fn limits(&self) -> Limits {
-        Limits::of(&self.context, self.task)
+        let tuning = self.shared.tunings.of(self.task.name());
+        Limits::of(&self.context, self.task, tuning.and_then(Tuning::time))
     }
 
     pub fn acks_late(&self) -> bool {
@@ -190,7 +192,7 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    fn max_retries_exceeded(&self) -> Failure {
+    pub fn max_retries_exceeded(&self) -> Failure {
         let headers = self.request().headers();
         let text = format!(
             "Can't retry {}[{}] args:{} kwargs:{}",
@@ -286,7 +288,9 @@ impl<'a> Settlement<'a> {
             return Ok(());
         }
         let transport = self.shared.app.transport();
-        insist(self.shared, "publish", || transport.publish(&messages)).await
+        insist(self.shared, "publish", || transport.publish(&messages)).await?;
+        self.shared.app.tell_of(&messages).await;
+        Ok(())
     }
 
     pub async fn ack(&self) -> Result<(), GaveUp> {
