@@ -31,12 +31,12 @@ def workers_command():
 
 
 def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings=None,
-                backend=None):
+                backend=None, options=()):
     config = directory / f"{node}.toml"
     config.write_text(toml({**SETTINGS, **(settings or {})}))
     argv = [interop_worker(), "--broker", redis.url, "--backend", (backend or redis).url,
             "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
-            "--config", config]
+            "--config", config, *options]
     return Process(node, argv, directory, environment(redis, effects))
 
 

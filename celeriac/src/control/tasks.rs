@@ -40,9 +40,10 @@ fn infos(shared: &Shared, stage: Stage, info: impl Fn(&Held) -> Value) -> Vec<Va
 pub(super) fn query_task(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
     arguments.required("ids")?;
     let ids = arguments.texts("ids");
-    let held = shared
+    let mut held = shared
         .requests
         .matching(|held| ids.iter().any(|id| id == held.id()));
+    held.sort_by_key(|held| ids.iter().position(|id| id == held.id()));
     let answer = |held: &Held| {
         (
             held.id().to_owned(),

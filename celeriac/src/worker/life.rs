@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::pool::Slot;
 use super::requests::Place;
 use super::settle::{GaveUp, Outcome, Settlement, bury, store};
 use super::{Shared, follow, limits, outcome};
@@ -179,7 +180,7 @@ impl<'a> Life<'a> {
     }
 
     /// Runs the task in its slot and settles how it ended.
-    async fn run(&self, slot: SemaphorePermit<'_>) -> Result<(), GaveUp> {
+    async fn run(&self, slot: Slot<'_>) -> Result<(), GaveUp> {
         let settlement = &self.settlement;
         if !settlement.acks_late() {
             settlement.ack().await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Outcome;
-use super::settle::Settlement;
+use super::settle::{Settlement, retry_reason};
 use crate::events::TaskEvent;
 use crate::message::repr;
 use crate::task::{Failure, Retry};
@@ -22,7 +22,7 @@ pub(super) fn events(
         }],
         Outcome::Failure(failure) => failed(settlement, failure),
         Outcome::TimeLimitExceeded(limit) => failed(settlement, &time_limit_exceeded(*limit)),
-        Outcome::Retry(retry) => vec![retried(retry)],
+        Outcome::Retry(retry) => vec![retried(settlement, retry)],
         Outcome::Reject { reason, requeue } => rejected(settlement, reason, *requeue),
         Outcome::Ignore => Vec::new(),
         Outcome::Revoked(reason) => vec![TaskEvent::Revoked {
@@ -48,17 +48,14 @@ fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
     refused.into_iter().chain([failed]).collect()
 }
 
-fn retried(retry: &Retry) -> TaskEvent {
-    let exception = retry.exc.as_ref().map_or("None".to_owned(), Failure::repr);
-    let cause = match &retry.exc {
-        Some(exc) => format!(": {}", exc.repr()),
-        None => String::new(),
-    };
+fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
+    let exc = retry.exc.as_ref();
+    let reason = retry_reason(settlement.retry_eta(retry), exc);
     TaskEvent::Retried {
+        exception: exc.map_or("None".to_owned(), Failure::repr),
         traceback: format!(
-            "Traceback (most recent call last):\ncelery.exceptions.Retry: Retry{cause}\n"
+            "Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n"
         ),
-        exception,
     }
 }
 

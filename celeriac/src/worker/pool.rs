@@ -13,6 +13,8 @@ pub(crate) struct Pool {
     prefetch: Arc<Semaphore>,
     /// Slots that there are, once those that are to go have gone.
     size: AtomicUsize,
+    /// Slots that are to go as soon as nothing runs in them.
+    leaving: AtomicUsize,
     /// Messages for each slot; 0 is without bound.
     multiplier: usize,
 }
@@ -33,6 +35,7 @@ impl Pool {
             slots: semaphore(size),
             prefetch: semaphore(prefetch),
             size: AtomicUsize::new(size),
+            leaving: AtomicUsize::new(0),
             multiplier,
         }
     }
@@ -48,9 +51,12 @@ impl Pool {
     }
 
     /// Waits for a slot.
-    pub async fn slot(&self) -> SemaphorePermit<'_> {
+    pub async fn slot(&self) -> Slot<'_> {
         match self.slots.acquire().await {
-            Ok(slot) => slot,
+            Ok(permit) => Slot {
+                permit: Some(permit),
+                pool: self,
+            },
             // It is never closed.
             Err(_) => std::future::pending().await,
         }
@@ -73,7 +79,8 @@ impl Pool {
         let most = Semaphore::MAX_PERMITS / 8 / self.multiplier.max(1);
         let count = count.min(most.saturating_sub(self.size()));
         self.size.fetch_add(count, Ordering::Relaxed);
-        self.slots.add_permits(count);
+        let stay = (0..count).take_while(|_| count_down(&self.leaving)).count();
+        self.slots.add_permits(count - stay);
         self.prefetch.add_permits(count * self.multiplier);
     }
 
@@ -83,10 +90,36 @@ impl Pool {
         self.size
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, smaller)
             .map_err(|_| TooSmall)?;
-        take(&self.slots, count);
+        let taken = self.slots.forget_permits(count);
+        self.leaving.fetch_add(count - taken, Ordering::Relaxed);
         take(&self.prefetch, count * self.multiplier);
         Ok(())
     }
+}
+
+/// A place for a task to run in; free again when dropped.
+pub(crate) struct Slot<'a> {
+    permit: Option<SemaphorePermit<'a>>,
+    pool: &'a Pool,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        // Before those who wait for a slot, not after them.
+        if count_down(&self.pool.leaving)
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+        }
+    }
+}
+
+/// Takes one off; `false` if there is none.
+fn count_down(counter: &AtomicUsize) -> bool {
+    let less = |count: usize| count.checked_sub(1);
+    counter
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+        .is_ok()
 }
 
 /// Removes permits, those in use when they come back.
@@ -112,11 +145,20 @@ mod tests {
         pool.shrink(1)?;
         assert_eq!((pool.size(), pool.prefetch_count()), (1, 4));
         assert_eq!(pool.shrink(1), Err(TooSmall));
-        tokio::task::yield_now().await;
         drop(one);
-        tokio::task::yield_now().await;
         assert_eq!(pool.slots.available_permits(), 0);
         pool.grow(2);
+        assert_eq!(pool.slots.available_permits(), 2);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_was_to_go_may_stay() -> Result<(), TooSmall> {
+        let pool = Pool::new(2, 4);
+        let slots = (pool.slot().await, pool.slot().await);
+        pool.shrink(1)?;
+        pool.grow(1);
+        drop(slots);
         assert_eq!(pool.slots.available_permits(), 2);
         Ok(())
     }

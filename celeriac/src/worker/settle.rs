@@ -163,9 +163,7 @@ impl<'a> Settlement<'a> {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
             return self.fail(failure).await;
         }
-        let delay = self.task.options().default_retry_delay;
-        let delay = Duration::try_from_secs_f64(delay).unwrap_or_default();
-        let eta = retry.eta.unwrap_or_else(|| Utc::now() + delay);
+        let eta = self.retry_eta(&retry);
         let mut envelope = self.request().envelope.clone();
         envelope.headers.retries += 1;
         envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
@@ -190,6 +188,13 @@ impl<'a> Settlement<'a> {
         self.end(true).await?;
         self.log_end(&format!("retry: {reason}"), false);
         Ok(())
+    }
+
+    /// When a retry is to run.
+    pub fn retry_eta(&self, retry: &Retry) -> DateTime<Utc> {
+        let delay = self.task.options().default_retry_delay;
+        let delay = Duration::try_from_secs_f64(delay).unwrap_or_default();
+        retry.eta.unwrap_or_else(|| Utc::now() + delay)
     }
 
     pub fn max_retries_exceeded(&self) -> Failure {
@@ -314,7 +319,7 @@ impl<'a> Settlement<'a> {
 }
 
 /// `Retry in 5s: ValueError('not yet')`, as `celery.exceptions.Retry` says it.
-fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
+pub(super) fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
     let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0);
     let cause = exc
         .map(|exc| format!(": {}", exc.repr()))
