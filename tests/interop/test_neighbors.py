@@ -1,5 +1,7 @@
 """Python and Rust workers know of each other: mingle, gossip and elections."""
 
+import time
+
 import pytest
 from celery import uuid
 
@@ -30,10 +32,14 @@ def village(durable_redis, redis, tmp_path):
 
 def ask(app, worker, command, **arguments):
     node = f"{worker.name}@test"
-    answers = app.control.broadcast(
-        command, arguments=arguments, reply=True, destination=[node], timeout=5
-    )
-    return answers[0][node]
+
+    def answers():
+        # A Python worker may be ready before it listens.
+        return app.control.broadcast(
+            command, arguments=arguments, reply=True, destination=[node], timeout=2
+        )
+
+    return until(answers, f"{node} answers {command}")[0][node]
 
 
 @pytest.mark.parametrize(
@@ -62,12 +68,11 @@ def test_who_joins_tells_what_it_knows(village):
 def test_each_notices_that_the_other_is_gone(village):
     watcher, watched = village(python_worker, "python"), village(rust_worker, "rust")
     until(lambda: village.app.control.ping(timeout=0.5), "they are there")
-    heartbeats = [ask(village.app, watched, "clock")["clock"]]
-    until(lambda: ask(village.app, watched, "clock")["clock"] > heartbeats[0] + 5, "they talk")
+    time.sleep(3)  # a heartbeat comes every two seconds
     watched.kill()
     watcher.wait_for_log("missed heartbeat from rust@test", 20)
     other = village(rust_worker, "other")
-    until(lambda: ask(village.app, other, "clock")["clock"] > heartbeats[0] + 10, "they talk")
+    time.sleep(3)  # a heartbeat comes every two seconds
     watcher.kill()
     other.wait_for_log("missed heartbeat from python@test", 20)
 
@@ -75,9 +80,7 @@ def test_each_notices_that_the_other_is_gone(village):
 def test_one_of_several_is_elected(village):
     rusts = [village(rust_worker, f"rust{n}") for n in range(3)]
     key = f"elected-{uuid()[:8]}"
-    # Until each has heard the others' heartbeats.
-    clock = ask(village.app, rusts[0], "clock")["clock"]
-    until(lambda: ask(village.app, rusts[0], "clock")["clock"] > clock + 12, "they talk")
+    time.sleep(3)  # until each has heard the others' heartbeats
     action = village.app.signature(
         "t.integration.tasks.redis_count", kwargs={"redis_key": key}, queue="village"
     )
@@ -91,8 +94,7 @@ def test_one_of_several_is_elected(village):
 def test_a_python_worker_takes_part_in_an_election(village):
     """It stands, and its acknowledgement is waited for."""
     rust, python = village(rust_worker, "rust"), village(python_worker, "python")
-    clock = ask(village.app, rust, "clock")["clock"]
-    until(lambda: ask(village.app, rust, "clock")["clock"] > clock + 10, "they talk")
+    time.sleep(3)  # until each has heard the other's heartbeat
     village.app.control.election("office", "nothing")
     until(lambda: "office" in rust.log.read_text(), "it knows the winner")
     assert python.running
