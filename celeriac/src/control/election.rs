@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,6 +10,11 @@ use serde_json::{Value, json};
 use super::command::{Answer, Arguments, Refusal};
 use crate::canvas::Signature;
 use crate::worker::Shared;
+
+/// Time that others have to stand before a candidate is acknowledged. A Celery
+/// that counts enough acknowledgements while it knows but one candidate ends
+/// with an `IndexError`.
+const RESPITE: Duration = Duration::from_millis(250);
 
 /// The elections that are being held.
 #[derive(Default)]
@@ -105,7 +111,7 @@ pub(super) fn election(shared: &Arc<Shared>, arguments: &Arguments) -> Result<An
 }
 
 /// Somebody stands, perhaps this worker.
-pub(super) async fn on_elect(shared: &Shared, event: &[u8]) {
+pub(super) fn on_elect(shared: &Arc<Shared>, event: &[u8]) {
     let Ok(elect) = serde_json::from_slice::<Elect>(event) else {
         return tracing::error!("election request misses a field");
     };
@@ -116,7 +122,11 @@ pub(super) async fn on_elect(shared: &Shared, event: &[u8]) {
         action: elect.action,
     };
     shared.elections.stand(&elect.id, candidate);
-    tell(shared, "worker-elect-ack", json!({"id": elect.id})).await;
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        tokio::time::sleep(RESPITE).await;
+        tell(&shared, "worker-elect-ack", json!({"id": elect.id})).await;
+    });
 }
 
 /// Somebody has seen a candidate.

@@ -47,9 +47,9 @@ pub(crate) async fn gossip(shared: Arc<Shared>) {
     }
 }
 
-async fn hear(shared: &Shared, event: &Notice, others: &mut Others) {
+async fn hear(shared: &Arc<Shared>, event: &Notice, others: &mut Others) {
     match event.routing_key.as_str() {
-        "worker.elect" => return election::on_elect(shared, &event.body).await,
+        "worker.elect" => return election::on_elect(shared, &event.body),
         "worker.elect.ack" => return election::on_ack(shared, &event.body, others.alive()).await,
         _ => {}
     }
