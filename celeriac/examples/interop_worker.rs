@@ -51,6 +51,12 @@ struct Options {
     /// The queues to consume.
     #[arg(short = 'Q', long, value_delimiter = ',')]
     queues: Vec<String>,
+    /// Tells monitors what becomes of tasks.
+    #[arg(short = 'E', long)]
+    task_events: bool,
+    /// The most and the fewest tasks that run at once.
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MAX,MIN")]
+    autoscale: Vec<usize>,
     /// A celeryconfig.toml.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -73,6 +79,12 @@ async fn main() -> anyhow::Result<()> {
         .state(Arc::new(retries::Attempts::default()));
     if let Some(nodename) = options.nodename {
         worker = worker.nodename(nodename);
+    }
+    if options.task_events {
+        worker = worker.task_events();
+    }
+    if let [max, min] = options.autoscale[..] {
+        worker = worker.autoscale(max, min);
     }
     if !options.queues.is_empty() {
         worker = worker.queues(options.queues);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, hide_password};
 use crate::results::redis::RedisResults;
@@ -29,6 +30,7 @@ struct Inner {
     results: Option<Arc<dyn ResultStore>>,
     /// `gen<pid>@<host>`, the `origin` of what is sent.
     origin: String,
+    clock: Clock,
 }
 
 impl App {
@@ -48,6 +50,7 @@ impl App {
             results: results.transpose()?,
             transport,
             origin: format!("gen{}@{}", std::process::id(), hostname()),
+            clock: Clock::default(),
             settings,
         })))
     }
@@ -55,6 +58,11 @@ impl App {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The logical clock that it shares with other workers.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// Where messages go.

@@ -7,6 +7,8 @@
 //! | [`app`] | [`App`]: configuration and connections |
 //! | [`task`] | how an `async fn` becomes a task, and its [`Context`] |
 //! | [`worker`] | one message's life, from the queue to its result |
+//! | [`events`] | what monitors see |
+//! | [`control`] | `celery inspect` and `celery control`, answered and asked |
 //! | [`results`] | [`AsyncResult`] and the stores behind it |
 //! | [`transport`] | brokers, in kombu's layout |
 //! | [`message`] | protocol 2 |
@@ -17,8 +19,11 @@
 
 pub mod app;
 pub mod canvas;
+pub mod clock;
 pub mod config;
+pub mod control;
 pub mod error;
+pub mod events;
 pub mod log;
 pub mod message;
 mod redis_link;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::app::App;
 use crate::canvas::{Canvas, Handle, Plan, Signature};
 use crate::error::Error;
+use crate::events;
 use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
 use crate::results::AsyncResult;
 use crate::task::Context;
@@ -151,7 +152,24 @@ impl App {
             .with_min_delay(pause)
             .with_max_delay(Duration::from_secs_f64(policy.interval_max.max(0.05)))
             .with_max_times(retries);
-        (|| self.transport().publish(messages)).retry(backoff).await
+        (|| self.transport().publish(messages))
+            .retry(backoff)
+            .await?;
+        self.tell_of(messages).await;
+        Ok(())
+    }
+
+    /// Sends the events of messages that have been sent, if
+    /// `task_send_sent_event` asks for them.
+    async fn tell_of(&self, messages: &[Outgoing]) {
+        if !self.settings().task_send_sent_event {
+            return;
+        }
+        let exchange = &self.settings().event_exchange;
+        let events = events::sent(messages, self.origin(), self.clock(), exchange);
+        if let Err(error) = self.transport().broadcast(&events).await {
+            tracing::debug!(%error, "cannot tell what has been sent");
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! `task_routes`: which queue a task goes to.
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Where a task's messages go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(from = "RouteForm")]
 pub struct Route {
     /// The queue.
@@ -37,7 +37,7 @@ impl From<RouteForm> for Route {
 
 /// Routes by task name or glob (`feed.*`), the first match in the file's
 /// order, an exact name before any glob; as `celery/app/routes.py` decides.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct TaskRoutes(IndexMap<String, Route>);
 

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::TaskRoutes;
 use crate::message::{Compression, Serializer, serializer};
+use crate::task::Rate;
 
 /// The settings that Celeriac honours. Each means what it means in
 /// [Celery's configuration](https://docs.celeryq.dev/en/stable/userguide/configuration.html);
 /// numbers are seconds where not said otherwise.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where messages go. Celery's own default is a RabbitMQ; ours is Redis.
@@ -80,6 +81,25 @@ pub struct Settings {
     /// Time that running tasks get at a cold shutdown.
     #[serde(deserialize_with = "seconds")]
     pub worker_soft_shutdown_timeout: f64,
+    /// Whether the worker answers remote control.
+    pub worker_enable_remote_control: bool,
+    /// Whether the worker tells what becomes of its tasks (`-E`).
+    pub worker_send_task_events: bool,
+    /// Whether rate limits are ignored.
+    pub worker_disable_rate_limits: bool,
+    /// Whether `pool_restart` is answered.
+    pub worker_pool_restarts: bool,
+    /// Whether an event tells of each task that is sent.
+    pub task_send_sent_event: bool,
+    /// Rate limit of tasks that have none of their own: `10/s`, `100/m`.
+    pub task_default_rate_limit: Option<Rate>,
+    /// Namespace of the mailbox that control commands go to.
+    pub control_exchange: String,
+    /// Replies to a control command that nobody collects live so long.
+    #[serde(deserialize_with = "seconds")]
+    pub control_queue_expires: f64,
+    /// The exchange that events go to.
+    pub event_exchange: String,
     /// Time zone of crontabs, as in the IANA database.
     pub timezone: chrono_tz::Tz,
     /// The periodic tasks, by entry name.
@@ -125,6 +145,15 @@ impl Default for Settings {
             worker_prefetch_multiplier: 4,
             worker_eta_task_limit: None,
             worker_soft_shutdown_timeout: 0.0,
+            worker_enable_remote_control: true,
+            worker_send_task_events: false,
+            worker_disable_rate_limits: false,
+            worker_pool_restarts: false,
+            task_send_sent_event: false,
+            task_default_rate_limit: None,
+            control_exchange: "celery".to_owned(),
+            control_queue_expires: 10.0,
+            event_exchange: "celeryev".to_owned(),
             timezone: chrono_tz::UTC,
             beat_schedule: BTreeMap::new(),
             beat_schedule_filename: "celerybeat-schedule.json".to_owned(),
@@ -134,7 +163,7 @@ impl Default for Settings {
 }
 
 /// `broker_transport_options`, as kombu's Redis transport reads them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportOptions {
     /// After this time an unacknowledged message that nobody refreshes is
@@ -169,7 +198,7 @@ impl Default for TransportOptions {
 }
 
 /// `queue_order_strategy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueOrder {
     /// Every queue has its turn.
@@ -182,7 +211,7 @@ pub enum QueueOrder {
 }
 
 /// `accept_content`: names or content types.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct AcceptContent(pub Vec<String>);
 
@@ -204,7 +233,7 @@ impl Default for AcceptContent {
 }
 
 /// An entry of `task_queues`: a name, or a table with one.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(from = "QueueForm")]
 pub struct QueueSetting {
     /// The queue's name.
@@ -227,7 +256,7 @@ impl From<QueueForm> for QueueSetting {
 }
 
 /// `task_publish_retry_policy`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PublishRetryPolicy {
     /// Attempts after the first.
@@ -255,7 +284,7 @@ impl Default for PublishRetryPolicy {
 }
 
 /// An entry of `beat_schedule`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BeatEntry {
     /// The task's name.
@@ -277,7 +306,7 @@ pub struct BeatEntry {
 }
 
 /// `schedule` of an entry: seconds, or a crontab's fields.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum ScheduleSpec {
     /// Every so many seconds.
@@ -290,7 +319,7 @@ pub enum ScheduleSpec {
 }
 
 /// The fields of Celery's `crontab`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrontabFields {
     /// 0 to 59.
@@ -324,7 +353,7 @@ impl Default for CrontabFields {
 }
 
 /// `options` of an entry, as `apply_async` takes them.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EntryOptions {
     /// The queue; the task's route if not given.

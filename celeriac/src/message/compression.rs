@@ -7,7 +7,7 @@ use bzip2::read::MultiBzDecoder;
 use flate2::read::ZlibDecoder;
 use liblzma::read::XzDecoder;
 use liblzma::stream::Stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::DecodeError;
 
@@ -18,8 +18,8 @@ const LIMIT: u64 = 256 << 20;
 const DECODER_MEMORY: u64 = 128 << 20;
 
 /// A compression method. As `kombu.compression.register`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum Compression {
     /// zlib's format, which kombu also calls gzip.
     Zlib,
@@ -33,7 +33,24 @@ pub enum Compression {
     Zstd,
 }
 
+impl From<Compression> for &'static str {
+    fn from(method: Compression) -> Self {
+        method.name()
+    }
+}
+
 impl Compression {
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zlib => "zlib",
+            Self::Bzip2 => "bzip2",
+            Self::Brotli => "brotli",
+            Self::Lzma => "lzma",
+            Self::Zstd => "zstd",
+        }
+    }
+
     /// The method of this name or content type.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {

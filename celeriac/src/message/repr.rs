@@ -10,7 +10,7 @@ const MAX: usize = 1024;
 /// Positional arguments as a tuple: `(1, 'a')`.
 pub fn args(args: &[Value]) -> String {
     let mut out = String::from("(");
-    join(&mut out, args, value);
+    join(&mut out, args, write);
     out.push_str(if args.len() == 1 { ",)" } else { ")" });
     cut(out)
 }
@@ -25,11 +25,42 @@ pub fn kwargs(kwargs: &Map<String, Value>) -> String {
 /// Any value, cut off as arguments are.
 pub fn result(result: &Value) -> String {
     let mut out = String::new();
-    value(&mut out, result);
+    write(&mut out, result);
     cut(out)
 }
 
-fn value(out: &mut String, item: &Value) {
+/// Any value, whole.
+pub fn value(value: &Value) -> String {
+    let mut out = String::new();
+    write(&mut out, value);
+    out
+}
+
+/// Any value as Python's `str` prints it: a text without quotes.
+pub fn text(of: &Value) -> String {
+    match of {
+        Value::String(text) => text.clone(),
+        other => value(other),
+    }
+}
+
+/// A text with its quotes.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    string(&mut out, text);
+    out
+}
+
+/// A set of texts: `{'a', 'b'}`.
+pub fn set(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+    match items.as_slice() {
+        [] => "set()".to_owned(),
+        items => format!("{{{}}}", items.join(", ")),
+    }
+}
+
+fn write(out: &mut String, item: &Value) {
     match item {
         Value::Null => out.push_str("None"),
         Value::Bool(true) => out.push_str("True"),
@@ -38,7 +69,7 @@ fn value(out: &mut String, item: &Value) {
         Value::String(text) => string(out, text),
         Value::Array(items) => {
             out.push('[');
-            join(out, items, value);
+            join(out, items, write);
             out.push(']');
         }
         Value::Object(map) => dict(out, map),
@@ -50,7 +81,7 @@ fn dict(out: &mut String, map: &Map<String, Value>) {
     join(out, map, |out, (key, item)| {
         string(out, key);
         out.push_str(": ");
-        value(out, item);
+        write(out, item);
     });
     out.push('}');
 }

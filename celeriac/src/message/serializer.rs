@@ -18,8 +18,8 @@ const PICKLE: &str = "application/x-python-serialize";
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// A format that Celeriac reads and writes. As `kombu.serialization.registry`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum Serializer {
     /// kombu's JSON, with types.
     #[default]
@@ -29,6 +29,12 @@ pub enum Serializer {
     /// YAML 1.1, as PyYAML's `safe_load` and `safe_dump` have it: knows bytes
     /// and dates.
     Yaml,
+}
+
+impl From<Serializer> for &'static str {
+    fn from(serializer: Serializer) -> Self {
+        serializer.name()
+    }
 }
 
 impl Serializer {

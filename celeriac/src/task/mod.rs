@@ -12,6 +12,7 @@ mod failure;
 mod handler;
 mod options;
 mod parameters;
+mod rate;
 mod replace;
 pub mod rusty;
 
@@ -23,6 +24,7 @@ pub use failure::{Failure, Retry, TaskError};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
 pub use parameters::{Arguments, Parameters, SignatureError};
+pub use rate::{Rate, RateError};
 pub(crate) use replace::replacement;
 
 use crate::canvas::Signature;

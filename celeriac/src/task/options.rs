@@ -1,5 +1,7 @@
 //! Options of a task, as attributes of a Python task class.
 
+use super::Rate;
+
 /// What a task's registration may say; what it leaves out, the settings say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskOptions {
@@ -11,6 +13,8 @@ pub struct TaskOptions {
     pub time_limit: Option<f64>,
     /// Soft limit, seconds (`task_soft_time_limit`).
     pub soft_time_limit: Option<f64>,
+    /// Starts at most, on each worker; `10/s`, `100/m` (`task_default_rate_limit`).
+    pub rate_limit: Option<Rate>,
     /// Retries at most; `None` is without bound.
     pub max_retries: Option<u32>,
     /// Seconds before a retry that names no time of its own.
@@ -25,6 +29,7 @@ impl Default for TaskOptions {
             ignore_result: None,
             time_limit: None,
             soft_time_limit: None,
+            rate_limit: None,
             max_retries: Some(3),
             default_retry_delay: 180.0,
         }

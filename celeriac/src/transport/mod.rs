@@ -1,9 +1,10 @@
 //! Brokers: where messages wait.
 //!
-//! [`Transport`] is what a client and a worker need of one; [`redis`] speaks
-//! kombu's layout on Redis.
+//! [`Transport`] is what a client and a worker need of one, [`Fanout`] what
+//! events and remote control need; [`redis`] speaks kombu's layout on Redis.
 
 mod dead_letter;
+mod fanout;
 pub mod redis;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::message::Envelope;
 
 pub use dead_letter::DeadLetter;
+pub use fanout::{Fanout, Notice, Subscription};
 
 /// Names a delivery until it is settled.
 pub type Tag = Arc<str>;
@@ -42,7 +44,7 @@ pub struct Outgoing {
 /// A broker. Every method may fail with a lost connection, and may then be
 /// called again: what it did twice, it did once.
 #[async_trait]
-pub trait Transport: Send + Sync {
+pub trait Transport: Fanout {
     /// Sends messages, all in one round trip.
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error>;
 

@@ -24,9 +24,16 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) async fn consume(shared: &Arc<Shared>) {
     let mut pause = SHORTEST_PAUSE;
     let mut declared = false;
+    let mut queues = shared.queues.watch();
     while !shared.shutdown.is_warm() {
+        let names = queues.borrow_and_update().clone();
         let fetched = tokio::select! {
-            fetched = fetch(shared, &mut declared) => fetched,
+            fetched = fetch(shared, &names, &mut declared) => fetched,
+            // A fetch that is dropped puts back what it has taken.
+            Ok(()) = queues.changed() => {
+                declared = false;
+                continue;
+            }
             () = shared.shutdown.warm() => return,
         };
         match fetched {
@@ -50,24 +57,21 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
 /// Waits for room and then for messages that fill it.
 async fn fetch(
     shared: &Shared,
+    queues: &[Arc<str>],
     declared: &mut bool,
 ) -> Result<(Vec<Delivery>, OwnedSemaphorePermit), Error> {
     let transport = shared.app.transport();
+    if queues.is_empty() {
+        // Until remote control names one.
+        return std::future::pending().await;
+    }
     if !*declared {
-        transport.declare(&shared.queues).await?;
+        transport.declare(queues).await?;
         *declared = true;
     }
-    let prefetch = Arc::clone(&shared.prefetch);
-    // Closed never, so this only waits.
-    let Ok(mut room) = prefetch.acquire_owned().await else {
-        return std::future::pending().await;
-    };
-    let more = shared.prefetch.available_permits().min(u32::MAX as usize) as u32;
-    if let Ok(rest) = Arc::clone(&shared.prefetch).try_acquire_many_owned(more) {
-        room.merge(rest);
-    }
+    let room = shared.pool.room().await;
     let deliveries = transport
-        .fetch(&shared.queues, room.num_permits(), PATIENCE)
+        .fetch(queues, room.num_permits(), PATIENCE)
         .await?;
     Ok((deliveries, room))
 }

@@ -14,25 +14,25 @@ use crate::task::{Context, Failure, Task, TaskError};
 
 /// Seconds that a run may take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     pub hard: Option<f64>,
     pub soft: Option<f64>,
 }
 
 impl Limits {
-    /// The limits of one run: the message's, else the task's, else the settings'.
-    pub fn of(context: &Context, task: &Task) -> Self {
+    /// The limits of one run: the message's, else the task's, else the
+    /// settings'. `tuned` are the task's if they have been changed since.
+    pub fn of(context: &Context, task: &Task, tuned: Option<Self>) -> Self {
         let settings = context.app().settings();
         let (hard, soft) = &context.headers().timelimit;
         let seconds = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
-        let options = task.options();
+        let own = tuned.unwrap_or(Self {
+            hard: task.options().time_limit,
+            soft: task.options().soft_time_limit,
+        });
         Self {
-            hard: seconds(hard)
-                .or(options.time_limit)
-                .or(settings.task_time_limit),
-            soft: seconds(soft)
-                .or(options.soft_time_limit)
-                .or(settings.task_soft_time_limit),
+            hard: seconds(hard).or(own.hard).or(settings.task_time_limit),
+            soft: seconds(soft).or(own.soft).or(settings.task_soft_time_limit),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::errback::Failed;
 use super::limits::Limits;
+use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
 use crate::message::repr;
@@ -84,7 +85,8 @@ impl<'a> Settlement<'a> {
     }
 
     pub fn limits(&self) -> Limits {
-        Limits::of(&self.context, self.task)
+        let tuning = self.shared.tunings.of(self.task.name());
+        Limits::of(&self.context, self.task, tuning.and_then(Tuning::time))
     }
 
     pub fn acks_late(&self) -> bool {
@@ -228,9 +230,7 @@ impl<'a> Settlement<'a> {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
             return self.fail(failure).await;
         }
-        let delay = self.task.options().default_retry_delay;
-        let delay = Duration::try_from_secs_f64(delay).unwrap_or_default();
-        let eta = retry.eta.unwrap_or_else(|| Utc::now() + delay);
+        let eta = self.retry_eta(&retry);
         let mut envelope = self.request().envelope.clone();
         envelope.headers.retries += 1;
         envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
@@ -259,7 +259,14 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    fn max_retries_exceeded(&self) -> Failure {
+    /// When a retry is to run.
+    pub fn retry_eta(&self, retry: &Retry) -> DateTime<Utc> {
+        let delay = self.task.options().default_retry_delay;
+        let delay = Duration::try_from_secs_f64(delay).unwrap_or_default();
+        retry.eta.unwrap_or_else(|| Utc::now() + delay)
+    }
+
+    pub fn max_retries_exceeded(&self) -> Failure {
         let headers = self.request().headers();
         let text = format!(
             "Can't retry {}[{}] args:{} kwargs:{}",
@@ -370,7 +377,7 @@ impl<'a> Settlement<'a> {
 }
 
 /// `Retry in 5s: ValueError('not yet')`, as `celery.exceptions.Retry` says it.
-fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
+pub(super) fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
     let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0);
     let cause = exc
         .map(|exc| format!(": {}", exc.repr()))

@@ -104,7 +104,23 @@ impl Keys {
 
     /// The binding of a queue to the direct exchange of its own name.
     pub fn binding_member(&self, queue: &str) -> String {
-        [queue, "", queue].join(BINDING_SEPARATOR)
+        self.binding(queue, queue)
+    }
+
+    /// The binding of a queue to a routing key.
+    pub fn binding(&self, routing_key: &str, queue: &str) -> String {
+        [routing_key, "", queue].join(BINDING_SEPARATOR)
+    }
+
+    /// When tables whose bindings all expire are deleted.
+    pub fn binding_deadlines(&self) -> String {
+        self.named("_kombu.binding_deadlines")
+    }
+
+    /// The channel of a fanout exchange, as kombu's `_get_publish_topic`.
+    pub fn channel(&self, database: i64, exchange: &str, routing_key: &str) -> String {
+        let slash = if routing_key.is_empty() { "" } else { "/" };
+        self.named(&format!("/{database}.{exchange}{slash}{routing_key}"))
     }
 
     /// The queue of a binding for this routing key.

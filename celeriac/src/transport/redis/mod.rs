@@ -6,6 +6,7 @@
 //! | `unacked` | tag → `[message, exchange, routing_key]` |
 //! | `unacked_index` | tag → time of delivery |
 //! | `_kombu.binding.<exchange>` | `routing_key\x06\x16pattern\x06\x16queue` |
+//! | `<id>.reply.celery.pidbox` | replies to a control command; expire |
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
@@ -14,6 +15,7 @@
 //! never in a worker's memory alone.
 
 mod dead_letter;
+mod fanout;
 mod fetch;
 mod keys;
 mod recovery;

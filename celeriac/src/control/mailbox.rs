@@ -1,0 +1,88 @@
+//! Hears commands and answers them (`kombu/pidbox.py`, `Node`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::command::{Answer, Arguments, Command, ReplyTo};
+use super::{carry_out, matcher};
+use crate::transport::Notice;
+use crate::worker::Shared;
+
+/// Hears and carries out commands, one after the other, until aborted. It runs
+/// beside the slots: how busy they are makes no difference.
+pub(crate) async fn listen(shared: Arc<Shared>) {
+    let exchange = format!("{}.pidbox", shared.app.settings().control_exchange);
+    let mut commands = shared.app.transport().subscribe(&exchange, "");
+    while let Some(notice) = commands.next().await {
+        receive(&shared, &notice);
+    }
+}
+
+fn receive(shared: &Arc<Shared>, notice: &Notice) {
+    let clock = shared.app.clock();
+    clock.forward();
+    match notice.headers.get("clock").and_then(Value::as_u64) {
+        Some(other) => clock.adjust(other),
+        None => clock.forward(),
+    };
+    let command: Command = match serde_json::from_slice(&notice.body) {
+        Ok(command) => command,
+        Err(error) => return tracing::error!("Control command error: {error}"),
+    };
+    if is_for(&shared.nodename, &command) {
+        handle(shared, command);
+    }
+}
+
+fn is_for(nodename: &str, command: &Command) -> bool {
+    match (&command.destination, &command.pattern, &command.matcher) {
+        (Some(nodes), ..) if !nodes.is_empty() => nodes.iter().any(|node| node == nodename),
+        (_, Some(pattern), Some(matcher)) => matcher::matches(nodename, pattern, matcher),
+        _ => true,
+    }
+}
+
+fn handle(shared: &Arc<Shared>, command: Command) {
+    let Command {
+        method, arguments, ..
+    } = command;
+    tracing::debug!("pidbox received method {method}");
+    let arguments = Arguments::new(&method, arguments.unwrap_or_default());
+    let answer = carry_out(shared, &method, &arguments).unwrap_or_else(|refusal| {
+        tracing::error!("Control command {method} refused: {}", refusal.0);
+        Answer::Now(json!({"error": refusal.0}))
+    });
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let answer = match answer {
+            Answer::Now(answer) => answer,
+            Answer::Later(answer) => answer.await,
+            Answer::Never => return,
+        };
+        if let Some(reply_to) = command.reply_to {
+            reply(&shared, answer, reply_to, command.ticket).await;
+        }
+    });
+}
+
+async fn reply(shared: &Shared, answer: Value, reply_to: ReplyTo, ticket: Value) {
+    let clock = shared.app.clock().forward();
+    let headers = [("ticket", ticket), ("clock", clock.into())];
+    let by_node = Map::from_iter([(shared.nodename.to_string(), answer)]);
+    let notice = Notice {
+        exchange: reply_to.exchange,
+        routing_key: reply_to.routing_key,
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect(),
+        body: Value::Object(by_node).to_string().into_bytes(),
+    };
+    let expires = shared.app.settings().control_queue_expires;
+    let expires = Duration::try_from_secs_f64(expires).unwrap_or_default();
+    if let Err(error) = shared.app.transport().reply(&notice, expires).await {
+        tracing::warn!(%error, "cannot answer a control command");
+    }
+}

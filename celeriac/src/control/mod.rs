@@ -1,0 +1,80 @@
+//! Remote control (`celery/worker/control.py`, `celery/app/control.py`): what
+//! `celery inspect`, `celery control` and Flower ask of a worker, and what
+//! workers ask of each other.
+//!
+//! - [`Control`]: asks workers
+//! - `mailbox`: hears commands and answers them, whatever the slots are doing
+//! - `command`: a command, its arguments and its answer
+//! - one module for each family of commands: `ping` and `stats` in `worker`,
+//!   `active` and the like in `tasks`, `conf` and `report` in `settings`,
+//!   `revoke`, `limits`, `events`, `pool`, `queues`, `memory`
+//! - `mingle`, `gossip`, `election`: workers among themselves
+
+mod client;
+mod command;
+mod election;
+mod events;
+mod gossip;
+mod limits;
+mod mailbox;
+mod matcher;
+mod memory;
+mod mingle;
+mod pool;
+mod queues;
+mod revoke;
+mod settings;
+mod tasks;
+mod worker;
+
+pub use client::Control;
+pub(crate) use election::Elections;
+pub(crate) use gossip::gossip;
+pub(crate) use mailbox::listen;
+pub(crate) use memory::Samples;
+pub(crate) use mingle::mingle;
+
+use command::{Answer, Arguments, Refusal};
+use std::sync::Arc;
+
+use crate::worker::Shared;
+
+/// Carries out a command. Its effects have taken place when this returns;
+/// the answer may still have to be waited for.
+fn carry_out(shared: &Arc<Shared>, method: &str, arguments: &Arguments) -> Result<Answer, Refusal> {
+    match method {
+        "ping" => worker::ping(),
+        "stats" => worker::stats(shared),
+        "clock" => worker::clock(shared),
+        "hello" => worker::hello(shared, arguments),
+        "shutdown" => worker::shutdown(shared, arguments),
+        "report" => settings::report(shared),
+        "conf" | "dump_conf" => settings::conf(shared, arguments),
+        "active" | "dump_active" => tasks::active(shared, arguments),
+        "reserved" | "dump_reserved" => tasks::reserved(shared),
+        "scheduled" | "dump_schedule" => tasks::scheduled(shared),
+        "query_task" => tasks::query_task(shared, arguments),
+        "registered" | "dump_tasks" => tasks::registered(shared, arguments),
+        "revoke" => revoke::revoke(shared, arguments),
+        "terminate" => revoke::terminate(shared, arguments),
+        "revoke_by_stamped_headers" => revoke::by_stamped_headers(shared, arguments),
+        "revoked" | "dump_revoked" => revoke::revoked(shared),
+        "rate_limit" => limits::rate_limit(shared, arguments),
+        "time_limit" => limits::time_limit(shared, arguments),
+        "enable_events" => events::enable(shared),
+        "disable_events" => events::disable(shared),
+        "heartbeat" => events::heartbeat(shared),
+        "election" => election::election(shared, arguments),
+        "pool_grow" => pool::grow(shared, arguments),
+        "pool_shrink" => pool::shrink(shared, arguments),
+        "pool_restart" => pool::restart(shared),
+        "autoscale" => pool::autoscale(shared, arguments),
+        "add_consumer" => queues::add_consumer(shared, arguments),
+        "cancel_consumer" => queues::cancel_consumer(shared, arguments),
+        "active_queues" => queues::active_queues(shared),
+        "memsample" => memory::memsample(shared),
+        "memdump" => memory::memdump(shared, arguments),
+        "objgraph" => memory::objgraph(),
+        _ => Err(Refusal::python("KeyError", method)),
+    }
+}

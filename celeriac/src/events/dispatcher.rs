@@ -1,0 +1,191 @@
+//! Sends events (`celery/events/dispatcher.py`).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+
+use super::TaskEvent;
+use super::event::Event;
+use super::task::About;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::task::Request;
+use crate::transport::{Notice, Transport};
+
+/// Events in one message, at most.
+const BATCH: usize = 100;
+/// Batches that are kept while the broker is away, at most.
+const BACKLOG: usize = 1000;
+/// Pause before the broker is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Sends a worker's events. Cheap to clone. Those of tasks are gathered while
+/// the ones before are under way, so that each task costs no round trip.
+#[derive(Clone)]
+pub struct Dispatcher(Arc<Inner>);
+
+struct Inner {
+    hostname: Arc<str>,
+    exchange: String,
+    clock: Clock,
+    transport: Arc<dyn Transport>,
+    /// Whether what becomes of tasks is told.
+    tasks: AtomicBool,
+    buffer: Mutex<VecDeque<Batch>>,
+    /// Tells the flusher that there is something in the buffer.
+    filled: Notify,
+}
+
+/// The inside of a JSON list of events.
+#[derive(Default)]
+struct Batch {
+    json: Vec<u8>,
+    events: usize,
+}
+
+impl Batch {
+    fn push(&mut self, event: &impl Serialize) {
+        if self.events > 0 {
+            self.json.push(b',');
+        }
+        // Texts and numbers only, and memory does not fail.
+        if serde_json::to_writer(&mut self.json, event).is_ok() {
+            self.events += 1;
+        }
+    }
+
+    fn body(self) -> Vec<u8> {
+        [b"[".as_slice(), &self.json, b"]"].concat()
+    }
+}
+
+impl Dispatcher {
+    /// Sends events of the worker `hostname`. `tasks`: those of tasks, too.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        clock: Clock,
+        hostname: Arc<str>,
+        exchange: &str,
+        tasks: bool,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            hostname,
+            exchange: exchange.to_owned(),
+            clock,
+            transport,
+            tasks: AtomicBool::new(tasks),
+            buffer: Mutex::default(),
+            filled: Notify::new(),
+        }))
+    }
+
+    /// Whether what becomes of tasks is told.
+    pub fn enabled(&self) -> bool {
+        self.0.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Begins or ceases to tell what becomes of tasks; whether it did before.
+    pub fn enable(&self, tasks: bool) -> bool {
+        self.0.tasks.swap(tasks, Ordering::Relaxed)
+    }
+
+    /// Tells what has become of a request, if anybody wants to know. Never
+    /// waits.
+    pub fn task(&self, request: &Request, event: &TaskEvent) {
+        if self.enabled() {
+            self.append(event.kind(), About::new(request, event));
+        }
+    }
+
+    fn append(&self, kind: &str, fields: impl Serialize) {
+        let inner = &*self.0;
+        let mut buffer = inner.buffer();
+        let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
+        match buffer.back_mut() {
+            Some(batch) if batch.events < BATCH => batch.push(&event),
+            _ => {
+                let mut batch = Batch::default();
+                batch.push(&event);
+                buffer.push_back(batch);
+            }
+        }
+        if buffer.len() > BACKLOG {
+            buffer.pop_front();
+        }
+        drop(buffer);
+        inner.filled.notify_one();
+    }
+
+    /// Sends an event of the worker's own, at once.
+    pub async fn worker(&self, kind: &str, fields: impl Serialize) -> Result<(), Error> {
+        let inner = &*self.0;
+        let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
+        let notice = self.notice(kind, serde_json::to_vec(&event)?);
+        inner.transport.broadcast(&[notice]).await?;
+        Ok(())
+    }
+
+    /// Sends what is gathered, for ever. What cannot be sent is tried again.
+    pub(crate) async fn flush_when_filled(self) {
+        loop {
+            self.0.filled.notified().await;
+            while let Err(error) = self.flush().await {
+                tracing::debug!(%error, "cannot send events; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Sends what is gathered.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let batches = std::mem::take(&mut *self.0.buffer());
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let notice = |batch: Batch| self.notice("task.multi", batch.body());
+        let notices: Vec<Notice> = batches.into_iter().map(notice).collect();
+        let sent = self.0.transport.broadcast(&notices).await;
+        if sent.is_err() {
+            self.keep(notices);
+        }
+        sent.map(drop)
+    }
+
+    /// Puts back what could not be sent.
+    fn keep(&self, notices: Vec<Notice>) {
+        let mut buffer = self.0.buffer();
+        for notice in notices.into_iter().rev() {
+            if buffer.len() >= BACKLOG {
+                return;
+            }
+            let inside = notice.body.len().saturating_sub(1);
+            let json = notice.body.get(1..inside).unwrap_or_default().to_vec();
+            // Full, so that what comes later does not get before it.
+            buffer.push_front(Batch {
+                json,
+                events: BATCH,
+            });
+        }
+    }
+
+    fn notice(&self, kind: &str, body: Vec<u8>) -> Notice {
+        let hostname = Value::from(&*self.0.hostname);
+        Notice {
+            exchange: self.0.exchange.clone(),
+            routing_key: kind.replace('-', "."),
+            headers: Map::from_iter([("hostname".to_owned(), hostname)]),
+            body,
+        }
+    }
+}
+
+impl Inner {
+    fn buffer(&self) -> MutexGuard<'_, VecDeque<Batch>> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

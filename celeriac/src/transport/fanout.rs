@@ -1,0 +1,74 @@
+//! Messages that are no tasks: control commands, their replies, and events.
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::Error;
+
+/// A message that is no task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// The exchange that it goes to: `celeryev`, `celery.pidbox`.
+    pub exchange: String,
+    /// What it is about, for those who choose: `worker.heartbeat`.
+    pub routing_key: String,
+    /// What is said beside the body: `clock`, `ticket`, `hostname`.
+    pub headers: Map<String, Value>,
+    /// The body, as JSON.
+    pub body: Vec<u8>,
+}
+
+/// Hears what is sent, until it is dropped. A lost connection is opened again
+/// meanwhile; what is sent while it is lost is not heard.
+pub struct Subscription {
+    notices: mpsc::UnboundedReceiver<Notice>,
+    /// Ends the task that listens.
+    _end: DropGuard,
+}
+
+impl Subscription {
+    /// A subscription, where its listener leaves what it hears, and how the
+    /// listener knows that nobody hears it any more.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedSender<Notice>, CancellationToken) {
+        let (sender, notices) = mpsc::unbounded_channel();
+        let end = CancellationToken::new();
+        let subscription = Self {
+            notices,
+            _end: end.clone().drop_guard(),
+        };
+        (subscription, sender, end)
+    }
+
+    /// Waits for the next one. `None` if there will be none.
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+}
+
+/// A broker as a place to be heard in.
+#[async_trait]
+pub trait Fanout: Send + Sync {
+    /// Sends to all who are subscribed now, in one round trip. Answers how
+    /// many heard the last one, where the broker knows.
+    async fn broadcast(&self, notices: &[Notice]) -> Result<Option<usize>, Error>;
+
+    /// Hears what is broadcast to `exchange` from soon on. `#` in the routing
+    /// key stands for anything, and an empty one for none.
+    fn subscribe(&self, exchange: &str, routing_key: &str) -> Subscription;
+
+    /// Answers who opened [`replies`](Self::replies) under the notice's routing
+    /// key; nobody else. What is not collected within `expires` is forgotten.
+    async fn reply(&self, reply: &Notice, expires: Duration) -> Result<(), Error>;
+
+    /// Collects what is sent with [`reply`](Self::reply) under `routing_key`
+    /// from now on. Nothing of it is left behind.
+    async fn replies(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        expires: Duration,
+    ) -> Result<Subscription, Error>;
+}

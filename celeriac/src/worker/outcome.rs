@@ -1,0 +1,84 @@
+//! What monitors are told of how a run ended.
+
+use std::time::Duration;
+
+use super::Outcome;
+use super::settle::{Settlement, retry_reason};
+use crate::events::TaskEvent;
+use crate::message::repr;
+use crate::task::{Failure, Retry};
+
+/// Everything that is told of `outcome`, in order. `signum`: of what ended it.
+pub(super) fn events(
+    settlement: &Settlement<'_>,
+    outcome: &Outcome,
+    runtime: Duration,
+    signum: Option<i32>,
+) -> Vec<TaskEvent> {
+    match outcome {
+        Outcome::Success(value) => vec![TaskEvent::Succeeded {
+            result: repr::result(value),
+            runtime: runtime.as_secs_f64(),
+        }],
+        Outcome::Failure(failure) => failed(settlement, failure),
+        Outcome::TimeLimitExceeded(limit) => failed(settlement, &time_limit_exceeded(*limit)),
+        Outcome::Retry(retry) => vec![retried(settlement, retry)],
+        Outcome::Reject { reason, requeue } => rejected(settlement, reason, *requeue),
+        Outcome::Replace(_) | Outcome::Ignore => Vec::new(),
+        Outcome::Revoked(reason) => vec![TaskEvent::Revoked {
+            terminated: *reason == "terminated",
+            signum,
+            expired: *reason == "expired",
+        }],
+    }
+}
+
+fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
+    let acknowledged = settlement
+        .shared()
+        .app
+        .settings()
+        .task_acks_on_failure_or_timeout;
+    let refused = settlement.acks_late() && !acknowledged;
+    let refused = refused.then_some(TaskEvent::Rejected { requeue: false });
+    let failed = TaskEvent::Failed {
+        exception: failure.repr(),
+        traceback: Some(failure.traceback()),
+    };
+    refused.into_iter().chain([failed]).collect()
+}
+
+fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
+    let exc = retry.exc.as_ref();
+    let reason = retry_reason(settlement.retry_eta(retry), exc);
+    TaskEvent::Retried {
+        exception: exc.map_or("None".to_owned(), Failure::repr),
+        traceback: format!(
+            "Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n"
+        ),
+    }
+}
+
+fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<TaskEvent> {
+    let python = if requeue { "True" } else { "False" };
+    let exception = format!("reject requeue={python}: {reason}");
+    let failed = (!requeue).then(|| TaskEvent::Failed {
+        traceback: Some(format!(
+            "Traceback (most recent call last):\ncelery.exceptions.Reject: {exception}\n"
+        )),
+        exception,
+    });
+    // What was acknowledged early is not there to be refused.
+    let refused = settlement.acks_late();
+    let refused = refused.then_some(TaskEvent::Rejected { requeue });
+    failed.into_iter().chain(refused).collect()
+}
+
+/// As Celery raises it; a whole number has no fraction.
+fn time_limit_exceeded(limit: f64) -> Failure {
+    let limit = match limit.fract() {
+        0.0 => (limit as i64).into(),
+        _ => limit.into(),
+    };
+    Failure::with_args("billiard.exceptions.TimeLimitExceeded", vec![limit])
+}

@@ -1,0 +1,290 @@
+//! The requests that the worker holds (`celery/worker/state.py`).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::task::{Context, Request};
+
+/// Every message between its delivery and its end, in the order of delivery.
+#[derive(Default)]
+pub(crate) struct Requests(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    /// The next one's key.
+    next: u64,
+    held: BTreeMap<u64, Held>,
+    active: usize,
+    /// How many have been started, by task.
+    total: IndexMap<String, u64>,
+    processed: u64,
+}
+
+/// Where a request is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It waits for its rate limit or a slot.
+    Reserved,
+    /// It waits for its eta.
+    Scheduled,
+    /// It runs.
+    Active,
+}
+
+impl Stage {
+    /// As `query_task` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Scheduled => "scheduled",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// A request and what the worker knows of it.
+#[derive(Clone)]
+pub(crate) struct Held {
+    context: Context,
+    pub stage: Stage,
+    time_start: Option<DateTime<Utc>>,
+    acknowledged: bool,
+    stop: Arc<Stop>,
+}
+
+impl Held {
+    pub fn request(&self) -> &Request {
+        self.context.request()
+    }
+
+    pub fn id(&self) -> &str {
+        self.context.id()
+    }
+
+    /// What `Request.info()` answers. `safe`: arguments as text.
+    pub fn info(&self, safe: bool) -> Value {
+        let request = self.request();
+        let headers = request.headers();
+        let properties = &request.envelope.properties;
+        let (args, kwargs) = if safe {
+            (json!(headers.argsrepr), json!(headers.kwargsrepr))
+        } else {
+            (json!(request.body.args), json!(request.body.kwargs))
+        };
+        let name = headers.shadow.as_ref().filter(|name| !name.is_empty());
+        json!({
+            "id": headers.id,
+            "name": name.unwrap_or(&headers.task),
+            "args": args,
+            "kwargs": kwargs,
+            "type": headers.task,
+            "hostname": request.hostname,
+            "time_start": self.time_start.map(|at| at.timestamp_micros() as f64 / 1e6),
+            "acknowledged": self.acknowledged,
+            "delivery_info": {
+                "exchange": properties.delivery_info.exchange,
+                "routing_key": properties.delivery_info.routing_key,
+                "priority": properties.priority,
+                "redelivered": request.envelope.redelivered(),
+            },
+            "worker_pid": self.time_start.map(|_| std::process::id()),
+        })
+    }
+
+    /// Has it dropped if it does not run yet.
+    pub fn revoke(&self) {
+        self.stop.tell(REVOKED);
+    }
+
+    /// Has it dropped even if it runs, as if by this signal.
+    pub fn terminate(&self, signum: i32) {
+        self.stop.tell(signum);
+    }
+}
+
+/// Tells a request's life to end.
+#[derive(Default)]
+struct Stop {
+    /// 0, [`REVOKED`], or a signal's number.
+    state: AtomicI32,
+    news: Notify,
+}
+
+const REVOKED: i32 = -1;
+
+impl Stop {
+    fn tell(&self, state: i32) {
+        // A signal is more than a revocation, and none is taken back.
+        self.state.fetch_max(state.max(0), Ordering::Relaxed);
+        let _ = self
+            .state
+            .compare_exchange(0, REVOKED, Ordering::Relaxed, Ordering::Relaxed);
+        self.news.notify_waiters();
+    }
+
+    async fn until(&self, reached: impl Fn(i32) -> bool) -> i32 {
+        loop {
+            let news = self.news.notified();
+            tokio::pin!(news);
+            // From here on nothing that is told is missed.
+            news.as_mut().enable();
+            let state = self.state.load(Ordering::Relaxed);
+            if reached(state) {
+                return state;
+            }
+            news.await;
+        }
+    }
+}
+
+impl Requests {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a request; it leaves when the place is dropped.
+    pub fn hold(&self, context: Context) -> Place<'_> {
+        let stop = Arc::new(Stop::default());
+        let held = Held {
+            context,
+            stage: Stage::Reserved,
+            time_start: None,
+            acknowledged: false,
+            stop: Arc::clone(&stop),
+        };
+        let mut table = self.table();
+        let key = table.next;
+        table.next += 1;
+        table.held.insert(key, held);
+        Place {
+            requests: self,
+            key,
+            stop,
+        }
+    }
+
+    /// Those in this stage, in the order of delivery.
+    pub fn in_stage(&self, stage: Stage) -> Vec<Held> {
+        self.matching(|held| held.stage == stage)
+    }
+
+    /// Those that `wanted` wants.
+    pub fn matching(&self, wanted: impl Fn(&Held) -> bool) -> Vec<Held> {
+        let table = self.table();
+        table
+            .held
+            .values()
+            .filter(|held| wanted(held))
+            .cloned()
+            .collect()
+    }
+
+    /// How many run.
+    pub fn active(&self) -> usize {
+        self.table().active
+    }
+
+    /// How many run or are about to.
+    pub fn reserved(&self) -> usize {
+        let table = self.table();
+        let scheduled = |held: &&Held| held.stage == Stage::Scheduled;
+        table.held.len() - table.held.values().filter(scheduled).count()
+    }
+
+    /// How many have been started.
+    pub fn processed(&self) -> u64 {
+        self.table().processed
+    }
+
+    /// How many have been started, by task.
+    pub fn total(&self) -> IndexMap<String, u64> {
+        self.table().total.clone()
+    }
+}
+
+/// A request's place among those held.
+pub(crate) struct Place<'a> {
+    requests: &'a Requests,
+    key: u64,
+    stop: Arc<Stop>,
+}
+
+impl Place<'_> {
+    fn change(&self, change: impl FnOnce(&mut Held)) {
+        if let Some(held) = self.requests.table().held.get_mut(&self.key) {
+            change(held);
+        }
+    }
+
+    /// It waits for its eta.
+    pub fn schedule(&self) {
+        self.change(|held| held.stage = Stage::Scheduled);
+    }
+
+    /// It waits for nothing but its turn.
+    pub fn reserve(&self) {
+        self.change(|held| held.stage = Stage::Reserved);
+    }
+
+    /// It runs from now on.
+    pub fn activate(&self, task: &str) {
+        let mut table = self.requests.table();
+        let table = &mut *table;
+        if let Some(held) = table.held.get_mut(&self.key) {
+            held.stage = Stage::Active;
+            held.time_start = Some(Utc::now());
+            table.active += 1;
+        }
+        table.processed += 1;
+        match table.total.get_mut(task) {
+            Some(count) => *count += 1,
+            None => drop(table.total.insert(task.to_owned(), 1)),
+        }
+    }
+
+    /// Its message has been acknowledged.
+    pub fn acknowledge(&self) {
+        self.change(|held| held.acknowledged = true);
+    }
+
+    /// Waits until it is revoked, or terminated.
+    pub async fn revoked(&self) {
+        self.stop.until(|state| state != 0).await;
+    }
+
+    /// Waits until it is terminated; by which signal.
+    pub async fn terminated(&self) -> i32 {
+        self.stop.until(|state| state > 0).await
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut table = self.requests.table();
+        let held = table.held.remove(&self.key);
+        if held.is_some_and(|held| held.stage == Stage::Active) {
+            table.active -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_is_more_than_a_revocation() {
+        let stop = Stop::default();
+        stop.tell(REVOKED);
+        assert_eq!(stop.until(|state| state != 0).await, REVOKED);
+        stop.tell(9);
+        stop.tell(REVOKED);
+        assert_eq!(stop.until(|state| state > 0).await, 9);
+    }
+}
