@@ -2,6 +2,10 @@
 
 #![no_main]
 
+#[allow(
+    dead_code,
+    reason = "the seeds are for the runners that do not find them themselves"
+)]
 #[path = "../decoders.rs"]
 mod decoders;
 
