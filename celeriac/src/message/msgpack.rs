@@ -7,7 +7,7 @@ use rmpv::{Utf8StringRef, ValueRef};
 use serde_json::{Map, Number, Value};
 
 use super::serializer::MAX_DEPTH;
-use super::typed;
+use super::typed::{self, Native};
 
 /// rmpv counts two for each list or map, and up to four for what is in it.
 const DEPTH: usize = 2 * MAX_DEPTH + 4;
@@ -83,9 +83,11 @@ fn write(out: &mut Vec<u8>, value: &Value) -> Result<(), String> {
             encode::write_array_len(out, length(items.len())?).map_err(text)?;
             items.iter().try_for_each(|item| write(out, item))?;
         }
-        Value::Object(map) => match typed::python_type(map) {
-            Some("bytes") => encode::write_bin(out, &typed::to_bytes(value)?).map_err(text)?,
-            Some(class) => return Err(format!("msgpack has no type for a {class}")),
+        Value::Object(map) => match typed::native(map) {
+            Some(Native::Bytes(bytes)) => encode::write_bin(out, &bytes).map_err(text)?,
+            Some(Native::Other(class, _)) => {
+                return Err(format!("msgpack has no type for a {class}"));
+            }
             None => write_map(out, map)?,
         },
     }

@@ -164,17 +164,35 @@ pub(super) fn bytes(bytes: &[u8]) -> Value {
     json!({"__type__": kind, "__value__": value})
 }
 
-/// The bytes in a typed value.
-pub(super) fn to_bytes(value: &Value) -> Result<Vec<u8>, String> {
-    let bytes = Typed::<Bytes>::deserialize(value);
-    bytes
-        .map(|bytes| bytes.0.0)
-        .map_err(|error| error.to_string())
+/// What a map of typed JSON stands for in Python.
+pub(super) enum Native<'a> {
+    /// `bytes`, in whichever of the two forms.
+    Bytes(Vec<u8>),
+    /// A value of another class, and its text.
+    Other(&'static str, &'a str),
 }
 
-/// The text in a typed value.
-pub(super) fn to_text(map: &Map<String, Value>) -> Option<&str> {
-    map.get("__value__")?.as_str()
+/// The typed value that a map is; `None` for a plain map.
+pub(super) fn native(map: &Map<String, Value>) -> Option<Native<'_>> {
+    if map.len() != 2 {
+        return None;
+    }
+    let value = map.get("__value__")?;
+    let text = value.as_str().or_else(|| value.get("hex")?.as_str())?;
+    let class = match map.get("__type__")?.as_str()? {
+        kind @ ("bytes" | "base64") => {
+            return Bytes::read(kind, text)
+                .ok()
+                .map(|bytes| Native::Bytes(bytes.0));
+        }
+        "datetime" => "datetime",
+        "date" => "date",
+        "time" => "time",
+        "decimal" => "Decimal",
+        "uuid" => "UUID",
+        _ => return None,
+    };
+    Some(Native::Other(class, text))
 }
 
 /// Puts its text in the place of every typed value but bytes, for formats that
@@ -182,32 +200,12 @@ pub(super) fn to_text(map: &Map<String, Value>) -> Option<&str> {
 pub(crate) fn to_plain(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(to_plain),
-        Value::Object(map) => match python_type(map) {
-            Some("bytes") if to_bytes(&map.clone().into()).is_ok() => {}
-            Some(_) => {
-                let mut inner = map.remove("__value__").unwrap_or_default();
-                to_plain(&mut inner);
-                *value = inner;
-            }
+        Value::Object(map) => match native(map) {
+            Some(Native::Bytes(_)) => {}
+            Some(Native::Other(_, text)) => *value = text.into(),
             None => map.values_mut().for_each(to_plain),
         },
         _ => {}
-    }
-}
-
-/// The Python class of a typed value; `None` for a plain map.
-pub(super) fn python_type(map: &Map<String, Value>) -> Option<&'static str> {
-    if map.len() != 2 || !map.contains_key("__value__") {
-        return None;
-    }
-    match map.get("__type__")?.as_str()? {
-        "bytes" | "base64" => Some("bytes"),
-        "datetime" => Some("datetime"),
-        "date" => Some("date"),
-        "time" => Some("time"),
-        "decimal" => Some("Decimal"),
-        "uuid" => Some("UUID"),
-        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Number, Value};
 
 use super::scalar;
-use crate::message::typed;
+use crate::message::typed::{self, Native};
 
 /// PyYAML finds the colon of a longer key only if the key is marked as one.
 const LONGEST_KEY: usize = 1024;
@@ -32,13 +32,12 @@ fn write(out: &mut String, value: &Value) -> Result<(), String> {
             }
             out.push(']');
         }
-        Value::Object(map) => match typed::python_type(map) {
-            Some("bytes") => {
-                let packed = BASE64_STANDARD.encode(typed::to_bytes(value)?);
+        Value::Object(map) => match typed::native(map) {
+            Some(Native::Bytes(bytes)) => {
                 out.push_str("!!binary ");
-                quote(out, &packed);
+                quote(out, &BASE64_STANDARD.encode(bytes));
             }
-            Some(class) => write_date(out, class, map)?,
+            Some(Native::Other(class, text)) => write_date(out, class, text)?,
             None => write_map(out, map)?,
         },
     }
@@ -61,10 +60,11 @@ fn write_map(out: &mut String, map: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-fn write_date(out: &mut String, class: &str, map: &Map<String, Value>) -> Result<(), String> {
-    let text = typed::to_text(map)
-        .filter(|text| matches!(class, "date" | "datetime") && scalar::timestamp(text).is_some());
-    let text = text.ok_or_else(|| format!("yaml has no type for this {class}"))?;
+fn write_date(out: &mut String, class: &str, text: &str) -> Result<(), String> {
+    let known = scalar::timestamp(text);
+    if known.is_none_or(|known| known["__type__"] != class) {
+        return Err(format!("yaml has no type for this {class}"));
+    }
     out.push_str("!!timestamp ");
     quote(out, text);
     Ok(())
