@@ -75,14 +75,27 @@ def pytest_ignore_collect(collection_path, config):
         return name in excluded() or None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    names = tuple(excluded())
-    left_out = [item for item in items if item.nodeid.startswith(names)]
+    names = excluded()
+    if not any("::" in arg for arg in config.args):
+        check(names, items, config.rootpath)
+    left_out = [item for item in items if item.nodeid.startswith(tuple(names))]
     config.hook.pytest_deselected(items=left_out)
     chosen = [item for item in items if item not in left_out]
     items[:] = sorted(chosen, key=lambda item: item.name not in SLOW)
     for item in items:
         item.add_marker(pytest.mark.timeout(limit(item)), append=False)
+
+
+def check(names, items, root):
+    """Nothing is excluded that is not there."""
+    files = {item.nodeid.partition("::")[0] for item in items}
+    for name in names:
+        file, _, test = name.partition("::")
+        found = any(item.nodeid.startswith(name) for item in items)
+        if not (root / file).exists() or (test and file in files and not found):
+            raise pytest.UsageError(f"{EXCLUDED.name}: there is no {name}")
 
 
 def limit(item):
@@ -151,9 +164,18 @@ def worker_is_there(request):
         worker.ensure_running()
 
 
-@pytest.hookimpl(trylast=True)
+# What a failed test leaves behind must not trouble the next one. It ends
+# before its fixtures do, for these wait until the worker is idle.
+
+
 def pytest_exception_interact(node):
-    """What a failed test leaves behind is no matter of the next one."""
     worker = getattr(node.config, "suite_worker", None)
     if worker and isinstance(node, pytest.Item):
+        worker.failed = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item):
+    worker = getattr(item.config, "suite_worker", None)
+    if worker and worker.failed:
         worker.abandon()

@@ -38,7 +38,7 @@ class SessionWorker:
         self.start()
 
     def start(self):
-        self.abandoned = False
+        self.failed = False
         self.process = self.kind(self.redis, self.directory, anon_nodename())
         result = self.app.send_task("t.integration.tasks.identity", ["up"])
 
@@ -58,7 +58,8 @@ class SessionWorker:
         assert self.process.running, f"the worker ended with {self.process.child.returncode}"
 
     def ensure_running(self):
-        if self.abandoned:
+        if self.failed:
+            self.abandon()
             self.start()
         self.assert_running()
 
@@ -68,10 +69,9 @@ class SessionWorker:
         self.start()
 
     def abandon(self):
-        """Forgets everything; the next test gets a new worker."""
+        """Forgets everything that a test has begun."""
         self.process.kill()
         self.redis.client.flushall()
-        self.abandoned = True
 
     def stop(self):
         self.watch.close()
