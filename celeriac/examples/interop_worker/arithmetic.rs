@@ -13,12 +13,17 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
         ignore_result: Some(true),
         ..TaskOptions::default()
     };
+    let kept = TaskOptions {
+        ignore_result: Some(false),
+        ..TaskOptions::default()
+    };
     Ok(vec![
         Task::new("t.integration.tasks.identity(x)", identity)?,
         Task::new("t.integration.tasks.add(x, y, z=None)", add)?,
         Task::new("t.integration.tasks.mul(x, y)", mul)?,
         Task::new("t.integration.tasks.add_not_typed(x, y)", add_two)?,
         Task::new("t.integration.tasks.add_ignore_result(x, y)", add_two)?.with(ignored),
+        Task::new("t.integration.tasks.add_with_result(x, y)", add_two)?.with(kept),
         Task::new("t.integration.tasks.tsum(nums)", tsum)?,
         Task::new("t.integration.tasks.xsum(nums)", xsum)?,
         Task::new("t.integration.tasks.add_pydantic(data)", add_model)?,

@@ -1,11 +1,15 @@
 //! Tasks whose effects a test can see in a Redis: the one at `REDIS_HOST` and
 //! `REDIS_PORT`, which need not be the broker.
 
+use std::path::PathBuf;
+
 use celeriac::task::{Args, FailedRequest, SignatureError, State, Task};
 use celeriac::{Context, Failure, Signature, TaskError};
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, Client, RedisResult};
 use serde_json::Value;
+use tokio::fs::OpenOptions;
+use tokio::io::AsyncWriteExt;
 
 use super::{limits, python};
 
@@ -46,6 +50,10 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             "t.integration.tasks.sum_and_record(values, redis_key)",
             sum_and_record,
         )?,
+        Task::new(
+            "t.integration.tasks.write_to_file_and_return_int(file_name, i)",
+            write_to_file_and_return_int,
+        )?,
         Task::new("interop.record(value, key, pause=0)", record)?,
         Task::new("interop.relay(task, args, queue)", relay)?,
     ])
@@ -64,7 +72,10 @@ async fn redis_echo(
     Args((message, key)): Args<(Value, String)>,
     State(redis): Redis,
 ) -> Result<(), TaskError> {
-    Ok((*redis).clone().rpush(key, python::text(&message)).await?)
+    Ok((*redis)
+        .clone()
+        .rpush(key, python::written(&message))
+        .await?)
 }
 
 async fn redis_echo_group_id(
@@ -88,6 +99,19 @@ async fn errback_old_style(
 ) -> Result<String, TaskError> {
     let () = (*redis).clone().incr(&request_id, 1).await?;
     Ok(request_id)
+}
+
+async fn write_to_file_and_return_int(
+    Args((file_name, i)): Args<(PathBuf, i64)>,
+) -> Result<i64, TaskError> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file_name)
+        .await?;
+    file.write_all(format!("{i}\n").as_bytes()).await?;
+    file.flush().await?;
+    Ok(i)
 }
 
 /// What a failure tells: request, exception and traceback.
@@ -130,7 +154,7 @@ async fn record(
     State(redis): Redis,
 ) -> Result<(), TaskError> {
     limits::pause(pause).await;
-    Ok((*redis).clone().rpush(key, python::text(&value)).await?)
+    Ok((*redis).clone().rpush(key, python::written(&value)).await?)
 }
 
 /// Has another worker run a task, and returns its result.

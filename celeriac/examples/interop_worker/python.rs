@@ -1,6 +1,8 @@
 //! Python's operators, as far as JSON values can be their operands.
 
 use celeriac::Failure;
+use celeriac::message::typed::{Bytes, Typed};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// `x + y`
@@ -50,9 +52,15 @@ pub fn truth(x: &Value) -> bool {
     }
 }
 
-/// `str(x)`, where JSON and Python print alike.
-pub fn text(x: &Value) -> String {
-    x.as_str().map_or_else(|| x.to_string(), str::to_owned)
+/// What Python's Redis client writes for a value: bytes as they are, and
+/// `str(x)` of all else, where JSON and Python print alike.
+pub fn written(x: &Value) -> Vec<u8> {
+    if let Ok(Typed(Bytes(bytes))) = Typed::deserialize(x) {
+        return bytes;
+    }
+    x.as_str()
+        .map_or_else(|| x.to_string(), str::to_owned)
+        .into()
 }
 
 fn arithmetic(

@@ -68,6 +68,18 @@ impl Settlement<'_> {
         state: &str,
         result: &Value,
     ) -> Result<(), GaveUp> {
+        self.count_after(member, state, result, &[]).await
+    }
+
+    /// The same for a member that failed because a chord in its place did,
+    /// whose `errbacks` know of it already.
+    pub(super) async fn count_after(
+        &self,
+        member: Option<Member<'_>>,
+        state: &str,
+        result: &Value,
+        errbacks: &[Signature],
+    ) -> Result<(), GaveUp> {
         let (Some(member), Some(store)) = (member, self.shared().app.result_store()) else {
             return Ok(());
         };
@@ -83,12 +95,17 @@ impl Settlement<'_> {
         let count = || store.chord_part(&part);
         match insist(self.shared(), "count a chord's member", count).await? {
             ChordProgress::Waiting => Ok(()),
-            ChordProgress::Complete => self.complete(member.group_id, member.body, &token).await,
+            ChordProgress::Complete => self.complete(&member, &token, errbacks).await,
         }
     }
 
     /// Runs or fails the body of a chord all of whose members have ended.
-    async fn complete(&self, group_id: &str, body: &Signature, token: &str) -> Result<(), GaveUp> {
+    async fn complete(
+        &self,
+        &Member { group_id, body, .. }: &Member<'_>,
+        token: &str,
+        errbacks: &[Signature],
+    ) -> Result<(), GaveUp> {
         let shared = self.shared();
         let Some(store) = shared.app.result_store() else {
             return Ok(());
@@ -109,7 +126,7 @@ impl Settlement<'_> {
             }
         };
         tracing::error!("Chord '{group_id}' raised: {}", failure.error);
-        self.fail_body(body, &failure).await?;
+        self.fail_body(body, &failure, errbacks).await?;
         let fail = || store.fail_chord(group_id);
         insist(shared, "fail a chord", fail).await
     }

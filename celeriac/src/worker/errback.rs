@@ -66,11 +66,14 @@ impl Settlement<'_> {
         Ok(meta.is_some_and(|meta| states::is_failure(&meta.status)))
     }
 
-    /// Fails a chord's body that will not run. As `chord_error_from_stack`.
+    /// Fails a chord's body that will not run, and calls its errbacks but for
+    /// those of `called`, which know of it. As `chord_error_from_stack`; which,
+    /// though, leaves the chord around it to wait for ever.
     pub(super) async fn fail_body(
         &self,
         body: &Signature,
         failure: &ChordFailure,
+        called: &[Signature],
     ) -> Result<(), GaveUp> {
         let mut body = body.clone();
         Promises::default().freeze(&mut body, Place::default());
@@ -84,8 +87,9 @@ impl Settlement<'_> {
             _ => &failure.error,
         };
         for part in parts {
-            self.fail_unsent(part, errbacks_of(part, &body), shown)
-                .await?;
+            let mut errbacks = errbacks_of(part, &body);
+            errbacks.retain(|errback| !called.contains(errback));
+            self.fail_unsent(part, &errbacks, shown).await?;
         }
         if let (Canvas::Group(_), Some(id)) = (&body.canvas, body.id()) {
             self.store_failure(id, shown).await?;
@@ -104,7 +108,7 @@ impl Settlement<'_> {
     async fn fail_unsent(
         &self,
         signature: &Signature,
-        errbacks: Vec<Signature>,
+        errbacks: &[Signature],
         failure: &Failure,
     ) -> Result<(), GaveUp> {
         let Some(id) = signature.id() else {
@@ -117,7 +121,7 @@ impl Settlement<'_> {
             kwargs: signature.kwargs.clone(),
             ..FailedRequest::default()
         };
-        self.call_errbacks(&request, &errbacks, failure, None)
+        self.call_errbacks(&request, errbacks, failure, None)
             .await?;
         self.store_failure(id, failure).await?;
         let exception = failure.to_meta();
@@ -126,7 +130,7 @@ impl Settlement<'_> {
                 self.store_failure(id, failure).await?;
             }
             let member = Member::of(end);
-            Box::pin(self.count(member, states::FAILURE, &exception)).await?;
+            Box::pin(self.count_after(member, states::FAILURE, &exception, errbacks)).await?;
         }
         Ok(())
     }
