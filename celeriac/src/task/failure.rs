@@ -1,12 +1,11 @@
 //! How a run ends other than by a result.
 
 use std::fmt;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Retry;
 use crate::canvas::Signature;
 use crate::error::Error;
 
@@ -138,34 +137,6 @@ impl fmt::Display for Failure {
             [one] => write!(f, ": {one}"),
             many => write!(f, ": {}", crate::message::repr::args(many)),
         }
-    }
-}
-
-/// A wish to run again. As `Task.retry`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Retry {
-    /// Not before; the task's `default_retry_delay` from now if not given.
-    pub eta: Option<DateTime<Utc>>,
-    /// Overrides the task's.
-    pub max_retries: Option<u32>,
-    /// Raised when there are no retries left; `MaxRetriesExceededError` if not given.
-    pub exc: Option<Failure>,
-}
-
-impl Retry {
-    /// Again after `countdown`.
-    pub fn after(countdown: Duration) -> Self {
-        Self {
-            eta: Some(Utc::now() + countdown),
-            ..Self::default()
-        }
-    }
-
-    /// For this reason, which is also raised when no retries are left.
-    #[must_use]
-    pub fn because(mut self, exc: Failure) -> Self {
-        self.exc = Some(exc);
-        self
     }
 }
 

@@ -14,18 +14,20 @@ mod options;
 mod parameters;
 mod rate;
 mod replace;
+mod retry;
 pub mod rusty;
 
 use std::sync::Arc;
 
 pub(crate) use context::Registry;
 pub use context::{Context, FailedRequest, Request, States, Tasks};
-pub use failure::{Failure, Retry, TaskError};
+pub use failure::{Failure, TaskError};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
 pub use parameters::{Arguments, Parameters, SignatureError};
 pub use rate::{Rate, RateError};
 pub(crate) use replace::replacement;
+pub use retry::Retry;
 
 use crate::canvas::Signature;
 use handler::Body;

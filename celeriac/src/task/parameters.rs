@@ -132,6 +132,12 @@ impl Parameters {
         Ok(bound)
     }
 
+    /// The names of those that can be given by place, in order.
+    pub(crate) fn positional(&self) -> impl Iterator<Item = &str> {
+        let by_place = self.named.iter().filter(|p| !p.keyword_only);
+        by_place.map(|p| p.name.as_str())
+    }
+
     /// Whether more than one positional argument can still be given, after
     /// `given` ones and those in `named`. As `arity_greater(partial(…), 1)`.
     pub(crate) fn takes_more_than_one(
@@ -140,8 +146,8 @@ impl Parameters {
         named: Option<&Map<String, Value>>,
     ) -> bool {
         let is_named = |name: &str| named.is_some_and(|named| named.contains_key(name));
-        let positional = self.named.iter().filter(|p| !p.keyword_only).skip(given);
-        self.var_args || positional.filter(|p| !is_named(&p.name)).count() > 1
+        let open = self.positional().skip(given).filter(|name| !is_named(name));
+        self.var_args || open.count() > 1
     }
 
     fn bind_keywords(

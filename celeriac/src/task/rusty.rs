@@ -79,7 +79,7 @@ fn translate<T: RustyTask>(task: &T, error: RustyError) -> TaskError {
         TaskError::Retry(Retry {
             eta,
             exc,
-            max_retries: None,
+            ..Retry::default()
         })
     };
     match error {

@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
-use crate::message::repr;
+use crate::message::{Body, Envelope, repr};
 use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
@@ -222,16 +222,14 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    /// Sends the same message again with one retry more, or gives up.
+    /// Sends the same message again with one retry more.
     async fn retry(&self, retry: Retry) -> Result<(), GaveUp> {
         let headers = self.request().headers();
-        let most = retry.max_retries.or(self.task.options().max_retries);
-        if most.is_some_and(|most| headers.retries >= most) {
-            let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
-            return self.fail(failure).await;
-        }
         let eta = self.retry_eta(&retry);
-        let mut envelope = self.request().envelope.clone();
+        let mut envelope = match self.with_new_arguments(&retry) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.fail(Failure::from(Error::from(error))).await,
+        };
         envelope.headers.retries += 1;
         envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
         envelope.headers.extra.remove("redelivered");
@@ -257,6 +255,24 @@ impl<'a> Settlement<'a> {
         self.end(true).await?;
         self.log_end(&format!("retry: {reason}"), false);
         Ok(())
+    }
+
+    /// The message with the arguments of its next run.
+    fn with_new_arguments(&self, retry: &Retry) -> Result<Envelope, serde_json::Error> {
+        let Request { envelope, body, .. } = self.request();
+        let mut envelope = envelope.clone();
+        let arguments = retry.arguments(self.task.parameters(), &body.args, &body.kwargs);
+        if let Some((args, kwargs)) = arguments {
+            envelope.headers.argsrepr = Some(repr::args(&args));
+            envelope.headers.kwargsrepr = Some(repr::kwargs(&kwargs));
+            let embed = body.embed.clone();
+            envelope.rewrite(&Body {
+                args,
+                kwargs,
+                embed,
+            })?;
+        }
+        Ok(envelope)
     }
 
     /// When a retry is to run.
