@@ -6,7 +6,7 @@ import pytest
 from celery import Celery, uuid
 from celery.result import AsyncResult
 
-from support import process
+from support.failure_logs import pytest_runtest_makereport  # noqa: F401
 from support.lane import Lane
 from support.redis_server import RedisServer
 from support.waiting import until
@@ -123,13 +123,3 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("figures")
     for name, value in figures.items():
         terminalreporter.write_line(f"{name}: {value}")
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Shows what the processes said during a test that failed."""
-    outcome = yield
-    news = {child.name: child.news() for child in process.started}
-    if outcome.get_result().failed:
-        sections = outcome.get_result().sections
-        sections += [(f"log of {name}", text) for name, text in news.items() if text]

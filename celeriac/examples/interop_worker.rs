@@ -19,15 +19,19 @@ use clap::Parser;
 /// The tasks, a module for each family.
 mod interop_worker {
     pub mod arithmetic;
+    pub mod canvas;
     pub mod effects;
     pub mod failures;
     pub mod limits;
     pub mod python;
+    pub mod replacements;
     pub mod requests;
     pub mod retries;
     pub mod rusty;
 }
-use interop_worker::{arithmetic, effects, failures, limits, requests, retries, rusty};
+use interop_worker::{
+    arithmetic, canvas, effects, failures, limits, replacements, requests, retries, rusty,
+};
 
 /// Runs Celery's integration tasks in Rust.
 #[derive(Parser)]
@@ -95,9 +99,11 @@ async fn main() -> anyhow::Result<()> {
 fn tasks() -> Result<Vec<Task>, SignatureError> {
     let families = [
         arithmetic::tasks()?,
+        canvas::tasks()?,
         effects::tasks()?,
         failures::tasks()?,
         limits::tasks()?,
+        replacements::tasks()?,
         requests::tasks()?,
         retries::tasks()?,
         rusty::tasks(),

@@ -1,24 +1,15 @@
-//! The application: configuration, connections, routes and sending
+//! The application: configuration and connections
 //! (`celery.app.base.Celery`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
-use serde_json::{Value, json};
-
-use crate::canvas::Lineage;
-use crate::canvas::Signature;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, hide_password};
-use crate::events;
-use crate::message::Envelope;
 use crate::results::redis::RedisResults;
 use crate::results::{AsyncResult, ResultStore};
-use crate::task::Context;
+use crate::transport::Transport;
 use crate::transport::redis::RedisTransport;
-use crate::transport::{Outgoing, Transport};
 
 /// An application. Cheap to clone; connects when first used.
 ///
@@ -84,6 +75,19 @@ impl App {
         self.0.results.as_ref()
     }
 
+    /// Where results go.
+    ///
+    /// # Errors
+    /// [`Error::NoResultBackend`] if they are not kept.
+    pub(crate) fn results(&self) -> Result<&Arc<dyn ResultStore>, Error> {
+        self.result_store().ok_or(Error::NoResultBackend)
+    }
+
+    /// Who sends, as messages name it.
+    pub(crate) fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
     /// The broker's address without its password.
     pub fn broker_address(&self) -> String {
         hide_password(&self.settings().broker_url)
@@ -94,115 +98,12 @@ impl App {
         AsyncResult::new(self.clone(), task_id.into())
     }
 
-    /// Sends a task. Within a task, what is sent is that task's child.
-    pub async fn send(&self, signature: Signature) -> Result<AsyncResult, Error> {
-        let id = self.prepare_and_publish(vec![signature]).await?.pop();
-        Ok(self.async_result(id.unwrap_or_default()))
+    /// The results of a group that were kept by its id. As
+    /// `GroupResult.restore`.
+    pub async fn group_result(&self, group_id: &str) -> Result<Option<AsyncResult>, Error> {
+        let tuple = self.results()?.restore_group(group_id).await?;
+        Ok(tuple.and_then(|tuple| AsyncResult::from_tuple(self, &tuple)))
     }
-
-    /// Sends many tasks in one round trip; handles in the same order.
-    pub async fn send_many(
-        &self,
-        signatures: impl IntoIterator<Item = Signature>,
-    ) -> Result<Vec<AsyncResult>, Error> {
-        let ids = self
-            .prepare_and_publish(signatures.into_iter().collect())
-            .await?;
-        Ok(ids.into_iter().map(|id| self.async_result(id)).collect())
-    }
-
-    async fn prepare_and_publish(&self, signatures: Vec<Signature>) -> Result<Vec<String>, Error> {
-        let parent = Context::current();
-        let lineage = parent.as_ref().map(lineage).unwrap_or_default();
-        let messages = signatures
-            .into_iter()
-            .map(|signature| self.message(signature, &lineage))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.publish(&messages).await?;
-        let ids: Vec<String> = messages
-            .into_iter()
-            .map(|m| m.envelope.headers.id)
-            .collect();
-        if let Some(parent) = parent {
-            ids.iter().for_each(|id| parent.add_child(child(id)));
-        }
-        Ok(ids)
-    }
-
-    /// The message of a signature, routed.
-    pub(crate) fn message(
-        &self,
-        signature: Signature,
-        lineage: &Lineage,
-    ) -> Result<Outgoing, Error> {
-        let settings = self.settings();
-        let route = settings
-            .task_routes
-            .lookup(&signature.task)
-            .cloned()
-            .unwrap_or_default();
-        let queue = signature.options.queue.clone().or(route.queue);
-        let queue = queue.unwrap_or_else(|| settings.task_default_queue.clone());
-        let priority = signature.options.priority.or(route.priority);
-        let priority = priority.or(settings.task_default_priority).unwrap_or(0);
-        let (headers, body) = signature.into_message(lineage, &self.0.origin);
-        Ok(Outgoing {
-            envelope: Envelope::new(headers, &body, &queue, priority)?,
-            queue,
-        })
-    }
-
-    /// Publishes under `task_publish_retry_policy`.
-    pub(crate) async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let settings = self.settings();
-        let policy = settings.task_publish_retry_policy;
-        let retries = if settings.task_publish_retry {
-            policy.max_retries
-        } else {
-            0
-        };
-        let pause = Duration::from_secs_f64(policy.interval_step.max(0.05));
-        let backoff = ExponentialBuilder::default()
-            .with_min_delay(pause)
-            .with_max_delay(Duration::from_secs_f64(policy.interval_max.max(0.05)))
-            .with_max_times(retries);
-        (|| self.transport().publish(messages))
-            .retry(backoff)
-            .await?;
-        self.tell_of(messages).await;
-        Ok(())
-    }
-
-    /// Sends the events of messages that have been sent, if
-    /// `task_send_sent_event` asks for them.
-    pub(crate) async fn tell_of(&self, messages: &[Outgoing]) {
-        if !self.settings().task_send_sent_event {
-            return;
-        }
-        let exchange = &self.settings().event_exchange;
-        let events = events::sent(messages, &self.0.origin, self.clock(), exchange);
-        if let Err(error) = self.transport().broadcast(&events).await {
-            tracing::debug!(%error, "cannot tell what has been sent");
-        }
-    }
-}
-
-/// What a child of this task inherits.
-pub(crate) fn lineage(parent: &Context) -> Lineage {
-    let headers = parent.headers();
-    Lineage {
-        root_id: headers.root_id.clone().or_else(|| Some(headers.id.clone())),
-        parent_id: Some(headers.id.clone()),
-    }
-}
-
-/// A child as its parent's result lists it: `AsyncResult.as_tuple()`, whose
-/// parent is the task before it in a chain.
-pub(crate) fn child(id: &str) -> Value {
-    json!([[id, null], null])
 }
 
 /// This machine's name.

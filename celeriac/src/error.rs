@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::canvas::CanvasError;
 use crate::config::ConfigError;
 use crate::message::DecodeError;
 use crate::results::TaskFailed;
@@ -31,6 +32,9 @@ pub enum Error {
     /// A value cannot be written as JSON, or read from it.
     #[error("cannot convert a value: {0}")]
     Json(#[from] serde_json::Error),
+    /// The canvas cannot be sent.
+    #[error(transparent)]
+    Canvas(#[from] CanvasError),
     /// No result is kept.
     #[error("no result backend is configured (result_backend)")]
     NoResultBackend,

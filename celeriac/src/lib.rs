@@ -4,7 +4,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`app`] | [`App`]: configuration, connections, routes, sending |
+//! | [`app`] | [`App`]: configuration and connections |
 //! | [`task`] | how an `async fn` becomes a task, and its [`Context`] |
 //! | [`worker`] | one message's life, from the queue to its result |
 //! | [`events`] | what monitors see |
@@ -12,7 +12,8 @@
 //! | [`results`] | [`AsyncResult`] and the stores behind it |
 //! | [`transport`] | brokers, in kombu's layout |
 //! | [`message`] | protocol 2 |
-//! | [`canvas`] | [`Signature`] |
+//! | [`canvas`] | [`Signature`], [`chain`], [`group`], [`chord`] |
+//! | `sending` | [`App::send`]: routes, and what goes out |
 //! | [`schedule`] | crontab, interval and the beat |
 //! | [`config`] | settings in Celery's own names |
 
@@ -28,12 +29,13 @@ pub mod message;
 mod redis_link;
 pub mod results;
 pub mod schedule;
+mod sending;
 pub mod task;
 pub mod transport;
 pub mod worker;
 
 pub use app::App;
-pub use canvas::Signature;
+pub use canvas::{Signature, chain, chord, group};
 pub use config::{Config, Settings};
 pub use error::Error;
 pub use results::AsyncResult;

@@ -32,10 +32,12 @@ def workers_command():
 
 def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings=None,
                 backend=None, options=()):
+    """`node` may be a whole nodename."""
     config = directory / f"{node}.toml"
+    nodename = node if "@" in node else f"{node}@test"
     config.write_text(toml({**SETTINGS, **(settings or {})}))
     argv = [interop_worker(), "--broker", redis.url, "--backend", (backend or redis).url,
-            "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
+            "-n", nodename, "-c", concurrency, "-Q", ",".join(queues),
             "--config", config, *options]
     return Process(node, argv, directory, environment(redis, effects))
 

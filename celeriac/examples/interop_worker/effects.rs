@@ -1,8 +1,8 @@
 //! Tasks whose effects a test can see in a Redis: the one at `REDIS_HOST` and
 //! `REDIS_PORT`, which need not be the broker.
 
-use celeriac::task::{Args, SignatureError, State, Task};
-use celeriac::{Context, Signature, TaskError};
+use celeriac::task::{Args, FailedRequest, SignatureError, State, Task};
+use celeriac::{Context, Failure, Signature, TaskError};
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, Client, RedisResult};
 use serde_json::Value;
@@ -29,6 +29,22 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
         Task::new(
             "t.integration.tasks.errback_old_style(request_id)",
             errback_old_style,
+        )?,
+        Task::new(
+            "t.integration.tasks.errback_new_style(request, exc, tb)",
+            errback_new_style,
+        )?,
+        Task::new(
+            "t.integration.tasks.errback_old_style_with_args(request_id, label)",
+            errback_old_style_with_args,
+        )?,
+        Task::new(
+            "t.integration.tasks.errback_new_style_with_args(request, exc, tb, label)",
+            errback_new_style_with_args,
+        )?,
+        Task::new(
+            "t.integration.tasks.sum_and_record(values, redis_key)",
+            sum_and_record,
         )?,
         Task::new("interop.record(value, key, pause=0)", record)?,
         Task::new("interop.relay(task, args, queue)", relay)?,
@@ -72,6 +88,40 @@ async fn errback_old_style(
 ) -> Result<String, TaskError> {
     let () = (*redis).clone().incr(&request_id, 1).await?;
     Ok(request_id)
+}
+
+/// What a failure tells: request, exception and traceback.
+type Failed = (FailedRequest, Failure, Option<String>);
+
+async fn errback_new_style(
+    Args((request, _, _)): Args<Failed>,
+    State(redis): Redis,
+) -> Result<String, TaskError> {
+    let () = (*redis).clone().incr(&request.id, 1).await?;
+    Ok(request.id)
+}
+
+async fn errback_old_style_with_args(
+    Args((request_id, label)): Args<(String, String)>,
+    State(redis): Redis,
+) -> Result<(), TaskError> {
+    Ok((*redis).clone().rpush(request_id, label).await?)
+}
+
+async fn errback_new_style_with_args(
+    Args((request, _, _, label)): Args<(FailedRequest, Failure, Option<String>, String)>,
+    State(redis): Redis,
+) -> Result<(), TaskError> {
+    Ok((*redis).clone().rpush(request.id, label).await?)
+}
+
+async fn sum_and_record(
+    Args((values, key)): Args<(Value, String)>,
+    State(redis): Redis,
+    context: Context,
+) -> Result<Value, TaskError> {
+    let () = (*redis).clone().rpush(key, context.id()).await?;
+    Ok(python::sum(&values)?)
 }
 
 /// Works for `pause` seconds, then leaves `value` in the list `key`.

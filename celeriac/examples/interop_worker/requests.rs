@@ -16,7 +16,10 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             "t.integration.tasks.print_unicode(log_message='håå®ƒ valmuefrø', print_message='hiöäüß')",
             print_unicode,
         )?,
-        Task::new("t.integration.tasks.replaced_with_me()", replaced_with_me)?,
+        Task::new(
+            "t.integration.tasks.return_request_eta()",
+            return_request_eta,
+        )?,
     ])
 }
 
@@ -51,6 +54,6 @@ async fn print_unicode(
     Ok(())
 }
 
-async fn replaced_with_me() -> Result<bool, TaskError> {
-    Ok(true)
+async fn return_request_eta(context: Context) -> Result<Option<String>, TaskError> {
+    Ok(context.headers().eta.clone())
 }

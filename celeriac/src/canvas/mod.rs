@@ -1,6 +1,26 @@
-//! Work to be done, as data: signatures and what they are composed into.
+//! Work to be done, as data: signatures, what they are composed into, and
+//! what it takes to send them (`celery.canvas`).
+//!
+//! - [`Signature`]: a call, or several calls composed; [`Options`]: how it is sent
+//! - [`chain`], [`group`], [`chord`] and `|`: composing
+//! - `dict`: Celery's dict form
+//! - `freeze`: ids for every part of a canvas
+//! - `plan`: the messages that a canvas begins with
+//! - `stamp`: marks that travel with every part
 
+mod compose;
+mod dict;
+mod freeze;
+mod options;
+mod plan;
+mod promise;
 mod signature;
+mod stamp;
 
-pub(crate) use signature::Lineage;
-pub use signature::{Options, Signature};
+pub use compose::{chain, chord, group};
+pub(crate) use freeze::Place;
+pub use options::Options;
+pub use plan::CanvasError;
+pub(crate) use plan::Plan;
+pub(crate) use promise::{Handle, Promises, new_id};
+pub use signature::{Canvas, Signature};

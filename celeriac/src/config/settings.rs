@@ -23,6 +23,10 @@ pub struct Settings {
     /// Lifetime of a result; 0 keeps it for ever.
     #[serde(deserialize_with = "seconds")]
     pub result_expires: f64,
+    /// How long the results of a chord's header may take to be gathered once
+    /// all its members have ended.
+    #[serde(deserialize_with = "seconds")]
+    pub result_chord_join_timeout: f64,
     /// Whether results tell the task's name, arguments, worker and queue.
     pub result_extended: bool,
     /// The queue of tasks without a route.
@@ -33,6 +37,10 @@ pub struct Settings {
     pub task_routes: TaskRoutes,
     /// Priority of messages that name none, 0 (first) to 9 on Redis.
     pub task_default_priority: Option<u8>,
+    /// Whether what a task sends has the task's own priority.
+    pub task_inherit_parent_priority: bool,
+    /// Whether a chord's errbacks are called for each failure in its header.
+    pub task_allow_error_cb_on_chord_header: bool,
     /// Whether messages are acknowledged after the task has run.
     pub task_acks_late: bool,
     /// Whether a late acknowledgement follows a failure, too.
@@ -99,11 +107,14 @@ impl Default for Settings {
             broker_transport_options: TransportOptions::default(),
             result_backend: None,
             result_expires: 86_400.0,
+            result_chord_join_timeout: 3.0,
             result_extended: false,
             task_default_queue: "celery".to_owned(),
             task_queues: Vec::new(),
             task_routes: TaskRoutes::default(),
             task_default_priority: None,
+            task_inherit_parent_priority: false,
+            task_allow_error_cb_on_chord_header: false,
             task_acks_late: false,
             task_acks_on_failure_or_timeout: true,
             task_track_started: false,

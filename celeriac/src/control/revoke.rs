@@ -14,7 +14,7 @@ use super::command::{Answer, Arguments, Refusal};
 use crate::error::Error;
 use crate::events::isoformat;
 use crate::message::repr;
-use crate::results::{ResultStore, TaskMeta, exception, states};
+use crate::results::{ResultStore, TaskMeta, states};
 use crate::task::Failure;
 use crate::worker::Shared;
 use crate::worker::requests::{Held, Stage};
@@ -127,7 +127,7 @@ async fn mark(store: &dyn ResultStore, id: &str) -> Result<(), Error> {
     store
         .store(&TaskMeta {
             status: states::REVOKED.to_owned(),
-            result: exception(&revoked),
+            result: revoked.to_meta(),
             traceback: None,
             children: None,
             date_done: Some(isoformat(Utc::now())),

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::canvas::Signature;
+
 /// A task's arguments and what follows its end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Wire", into = "Wire")]
@@ -15,21 +17,21 @@ pub struct Body {
     pub embed: Embed,
 }
 
-/// What follows a task's end, as signatures in Celery's dict form.
+/// What follows a task's end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Embed {
     /// Sent with the result after success (`link`).
     #[serde(default)]
-    pub callbacks: Option<Vec<Value>>,
+    pub callbacks: Option<Vec<Signature>>,
     /// Sent after failure (`link_error`).
     #[serde(default)]
-    pub errbacks: Option<Vec<Value>>,
+    pub errbacks: Option<Vec<Signature>>,
     /// The rest of a chain, the next task last.
     #[serde(default)]
-    pub chain: Option<Vec<Value>>,
+    pub chain: Option<Vec<Signature>>,
     /// The body of the chord that the task is a header member of.
     #[serde(default)]
-    pub chord: Option<Value>,
+    pub chord: Option<Signature>,
     /// Everything else.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

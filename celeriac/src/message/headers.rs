@@ -55,9 +55,9 @@ pub struct Headers {
     /// Nodename of the producer.
     #[serde(default)]
     pub origin: Option<String>,
-    /// Whether the producer wants no result.
-    #[serde(default, deserialize_with = "null_as_default")]
-    pub ignore_result: bool,
+    /// Whether the producer wants no result; `None` leaves it to the task.
+    #[serde(default)]
+    pub ignore_result: Option<bool>,
     /// How often the task has been replaced.
     #[serde(default, deserialize_with = "null_as_default")]
     pub replaced_task_nesting: u32,

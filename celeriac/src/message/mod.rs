@@ -5,6 +5,7 @@
 //! - [`Envelope`]: what lies in a queue; body still encoded
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Body`]: arguments and what to do afterwards
+//! - `task_message`: from a signature to its message
 //! - [`typed`]: values that JSON alone has no type for
 //! - [`repr`]: arguments as Python would print them
 
@@ -13,11 +14,13 @@ mod compression;
 mod envelope;
 mod headers;
 pub mod repr;
+mod task_message;
 pub mod typed;
 
 pub use body::{Body, Embed};
 pub use envelope::{DeliveryInfo, Envelope, Properties};
 pub use headers::Headers;
+pub(crate) use task_message::{Lineage, task_message};
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.
 #[derive(Debug, thiserror::Error)]

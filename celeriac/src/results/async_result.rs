@@ -1,14 +1,21 @@
-//! A client's handle on a task (`celery.result.AsyncResult`).
+//! A client's handle on what it has sent (`celery.result`: `AsyncResult`, and
+//! `GroupResult` for a group).
 
 use std::time::Duration;
 
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{TaskMeta, states};
 use crate::app::App;
+use crate::canvas::{Handle, Promises};
 use crate::error::Error;
 use crate::task::Failure;
+
+/// Members of a group that are waited for at the same time.
+const TOGETHER: usize = 64;
 
 /// The awaited task did not succeed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -22,21 +29,83 @@ pub struct TaskFailed {
     pub traceback: Option<String>,
 }
 
-/// A task that has been sent.
+/// A task or a canvas that has been sent.
 #[derive(Clone)]
 pub struct AsyncResult {
     app: App,
     id: String,
+    parent: Option<Box<AsyncResult>>,
+    members: Option<Vec<AsyncResult>>,
 }
 
 impl AsyncResult {
     pub(crate) fn new(app: App, id: String) -> Self {
-        Self { app, id }
+        Self {
+            app,
+            id,
+            parent: None,
+            members: None,
+        }
     }
 
-    /// The task's id.
+    /// The handle of what a canvas promised.
+    pub(crate) fn promised(app: &App, promises: &Promises, result: Handle) -> Self {
+        let handle = |&result: &Handle| Self::promised(app, promises, result);
+        Self {
+            app: app.clone(),
+            id: promises.id(result).to_owned(),
+            parent: promises.parent(result).as_ref().map(handle).map(Box::new),
+            members: promises
+                .members(result)
+                .map(|members| members.iter().map(handle).collect()),
+        }
+    }
+
+    /// The handle that a result tuple stands for: a bare id, or
+    /// `[[id, parent], members]`. As `result_from_tuple`.
+    pub fn from_tuple(app: &App, tuple: &Value) -> Option<Self> {
+        if let Some(id) = tuple.as_str() {
+            return Some(Self::new(app.clone(), id.to_owned()));
+        }
+        let [own, members] = tuple.as_array()?.as_slice() else {
+            return None;
+        };
+        let (id, parent) = match own.as_array().map(Vec::as_slice) {
+            Some([id, parent]) => (id, Self::from_tuple(app, parent)),
+            _ => (own, None),
+        };
+        let handles = |members: &Vec<Value>| {
+            let handles = members.iter().map(|member| Self::from_tuple(app, member));
+            handles.collect::<Option<Vec<_>>>()
+        };
+        Some(Self {
+            app: app.clone(),
+            id: id.as_str()?.to_owned(),
+            parent: parent.map(Box::new),
+            members: members.as_array().map(handles).unwrap_or_default(),
+        })
+    }
+
+    /// As Celery's `as_tuple()`; [`from_tuple`](Self::from_tuple) reads it.
+    pub fn as_tuple(&self) -> Value {
+        let parent = self.parent().map(Self::as_tuple);
+        let tuples = |members: &[Self]| members.iter().map(Self::as_tuple).collect::<Vec<_>>();
+        json!([[self.id, parent], self.members().map(tuples)])
+    }
+
+    /// The id of the task, or of the group.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What runs before it.
+    pub fn parent(&self) -> Option<&Self> {
+        self.parent.as_deref()
+    }
+
+    /// A group's results, in its order; `None` for a task.
+    pub fn members(&self) -> Option<&[Self]> {
+        self.members.as_deref()
     }
 
     /// Its state; `PENDING` if nothing is known of it.
@@ -47,54 +116,81 @@ impl AsyncResult {
 
     /// All that is stored of it.
     pub async fn meta(&self) -> Result<Option<TaskMeta>, Error> {
-        self.app
-            .result_store()
-            .ok_or(Error::NoResultBackend)?
-            .get(&self.id)
-            .await
+        self.app.results()?.get(&self.id).await
     }
 
-    /// Waits for its result.
+    /// What the task has sent while it ran, and after.
+    pub async fn children(&self) -> Result<Vec<Self>, Error> {
+        let children = self.meta().await?.and_then(|meta| meta.children);
+        let handle = |tuple: &Value| Self::from_tuple(&self.app, tuple);
+        Ok(children.iter().flatten().filter_map(handle).collect())
+    }
+
+    /// Waits for its result; for a group, for the list of all results.
     ///
     /// # Errors
     /// [`Error::TaskFailed`] if it failed, [`Error::Timeout`] if it has not
     /// ended in time; it goes on then.
     pub async fn get<T: DeserializeOwned>(&self, timeout: Duration) -> Result<T, Error> {
-        let store = self.app.result_store().ok_or(Error::NoResultBackend)?;
-        let meta = store.wait(&self.id, timeout).await?;
+        Ok(serde_json::from_value(self.value(timeout).await?)?)
+    }
+
+    /// Waits for the result as it is stored.
+    pub(crate) async fn value(&self, timeout: Duration) -> Result<Value, Error> {
+        if let Some(members) = &self.members {
+            let deadline = Instant::now() + timeout;
+            // Boxed: a group's members may be groups.
+            let value = |member: Self| Box::pin(async move { member.value(until(deadline)).await });
+            let values = stream::iter(members.clone()).map(value).buffered(TOGETHER);
+            return Ok(Value::Array(values.try_collect().await?));
+        }
+        let meta = self.app.results()?.wait(&self.id, timeout).await?;
         if meta.status == states::SUCCESS {
-            return Ok(serde_json::from_value(meta.result)?);
+            return Ok(meta.result);
         }
         Err(Box::new(TaskFailed {
-            failure: failure(&meta.result),
+            failure: Failure::from_meta(&meta.result),
             traceback: meta.traceback,
             state: meta.status,
         })
         .into())
     }
 
-    /// Removes its result.
+    /// A group's results as they come, each with its place. As
+    /// `ResultSet.iterate`. A task is a group of its own.
+    pub fn iter<T: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+    ) -> impl Stream<Item = (usize, Result<T, Error>)> + use<T> {
+        let deadline = Instant::now() + timeout;
+        let members = self.members.clone().unwrap_or_else(|| vec![self.clone()]);
+        let together = members.len().max(1);
+        let get = move |(place, member): (usize, Self)| async move {
+            (place, member.get(until(deadline)).await)
+        };
+        stream::iter(members.into_iter().enumerate())
+            .map(get)
+            .buffer_unordered(together)
+    }
+
+    /// Removes its result, and for a group its members' results.
     pub async fn forget(&self) -> Result<(), Error> {
-        self.app
-            .result_store()
-            .ok_or(Error::NoResultBackend)?
-            .forget(&self.id)
-            .await
+        let store = self.app.results()?;
+        for member in self.members.iter().flatten() {
+            Box::pin(member.forget()).await?;
+        }
+        store.forget(&self.id).await
+    }
+
+    /// Keeps a group's results so that
+    /// [`App::group_result`](crate::App::group_result) finds them. As
+    /// `GroupResult.save`.
+    pub async fn save(&self) -> Result<(), Error> {
+        let store = self.app.results()?;
+        store.save_group(&self.id, &self.as_tuple()).await
     }
 }
 
-/// A stored exception. Python stores a plain text where it has to, too.
-fn failure(result: &Value) -> Failure {
-    let text = |name| result.get(name).and_then(Value::as_str);
-    let args = match result.get("exc_message") {
-        Some(Value::Array(args)) => args.clone(),
-        Some(other) => vec![other.clone()],
-        None => vec![result.clone()],
-    };
-    Failure {
-        exc_type: text("exc_type").unwrap_or("Exception").to_owned(),
-        exc_module: text("exc_module").unwrap_or("builtins").to_owned(),
-        exc_message: args,
-        traceback: None,
-    }
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }

@@ -3,10 +3,11 @@
 
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::canvas::Signature;
 use crate::message::Headers;
-use crate::task::{Context, Failure, Request};
+use crate::task::{Context, Request};
 
 /// The names of states (`celery/states.py`).
 pub mod states {
@@ -26,6 +27,11 @@ pub mod states {
     /// Whether nothing more will happen. As `READY_STATES`.
     pub fn is_ready(state: &str) -> bool {
         matches!(state, SUCCESS | FAILURE | REVOKED)
+    }
+
+    /// Whether it takes down what depends on it. As `PROPAGATE_STATES`.
+    pub fn is_failure(state: &str) -> bool {
+        matches!(state, FAILURE | REVOKED)
     }
 
     /// Whether the result is an exception. As `EXCEPTION_STATES`.
@@ -82,41 +88,67 @@ impl TaskMeta {
         traceback: Option<String>,
     ) -> Self {
         Self {
-            status: status.to_owned(),
-            result,
             traceback,
-            children: Some(Vec::new()),
-            date_done: states::is_ready(status).then(now),
-            task_id: request.headers().id.clone(),
             extra: extra(request, extended),
+            ..Self::bare(&request.headers().id, status, result)
         }
     }
-}
 
-/// An exception as Celery's JSON backends store it (`prepare_exception`).
-pub(crate) fn exception(failure: &Failure) -> Value {
-    json!({
-        "exc_type": failure.exc_type,
-        "exc_message": failure.exc_message,
-        "exc_module": failure.exc_module,
-    })
+    /// The meta of a task that has not been sent, and will not be.
+    pub(crate) fn of_signature(
+        signature: &Signature,
+        task_id: &str,
+        extended: bool,
+        status: &str,
+        result: Value,
+    ) -> Self {
+        let options = &signature.options;
+        let mut extra = ids(options.group_id.as_ref(), options.parent_id.as_ref());
+        if extended {
+            let fields = [
+                ("name", signature.task.clone().into()),
+                ("args", signature.args.clone().into()),
+                ("kwargs", signature.kwargs.clone().into()),
+                ("worker", Value::Null),
+                ("retries", options.retries.unwrap_or_default().into()),
+                ("queue", Value::Null),
+            ];
+            extra.extend(fields.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
+        }
+        Self {
+            extra,
+            ..Self::bare(task_id, status, result)
+        }
+    }
+
+    /// The meta of a task of which nothing but its id is known.
+    pub(crate) fn bare(task_id: &str, status: &str, result: Value) -> Self {
+        Self {
+            status: status.to_owned(),
+            result,
+            traceback: None,
+            children: Some(Vec::new()),
+            date_done: states::is_ready(status).then(now),
+            task_id: task_id.to_owned(),
+            extra: Map::new(),
+        }
+    }
 }
 
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
+fn ids(group_id: Option<&String>, parent_id: Option<&String>) -> Map<String, Value> {
+    let ids = [("group_id", group_id), ("parent_id", parent_id)];
+    ids.into_iter()
+        .filter_map(|(name, id)| Some((name.to_owned(), id?.clone().into())))
+        .collect()
+}
+
 fn extra(request: &Request, extended: bool) -> Map<String, Value> {
     let headers = request.headers();
-    let mut extra = Map::new();
-    for (name, value) in [
-        ("group_id", &headers.group),
-        ("parent_id", &headers.parent_id),
-    ] {
-        if let Some(value) = value {
-            extra.insert(name.to_owned(), value.clone().into());
-        }
-    }
+    let mut extra = ids(headers.group.as_ref(), headers.parent_id.as_ref());
     if extended {
         let fields = [
             ("name", headers.task.clone().into()),

@@ -1,10 +1,11 @@
 //! Results: what is stored about a task, and how a client waits for it.
 //!
-//! - [`ResultStore`]: a backend
+//! - [`ResultStore`]: a backend; [`chord`]: how it counts chords
 //! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
 //! - [`AsyncResult`]: a client's handle
 
 mod async_result;
+pub mod chord;
 mod meta;
 pub mod redis;
 
@@ -15,12 +16,12 @@ use async_trait::async_trait;
 use crate::error::Error;
 
 pub use async_result::{AsyncResult, TaskFailed};
-pub(crate) use meta::exception;
+pub use chord::ChordStore;
 pub use meta::{TaskMeta, states};
 
 /// A result backend. As `celery.backends.base.Backend`.
 #[async_trait]
-pub trait ResultStore: Send + Sync {
+pub trait ResultStore: ChordStore {
     /// Stores `meta` and tells who waits for it. A success that is already
     /// there stays. When it returns, the store has it.
     async fn store(&self, meta: &TaskMeta) -> Result<(), Error>;

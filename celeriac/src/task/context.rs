@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::{Failure, Retry, Task, TaskError};
 use crate::app::App;
 use crate::canvas::Signature;
 use crate::error::Error;
-use crate::message::{Body, DecodeError, Envelope, Headers};
+use crate::message::{Body, DecodeError, Envelope, Headers, Lineage};
 use crate::results::{AsyncResult, TaskMeta};
 
 tokio::task_local! {
@@ -62,8 +63,62 @@ impl Request {
     }
 }
 
+/// What a new-style errback is told of the task that failed: its first
+/// argument. As the `request` that Celery hands to it, in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FailedRequest {
+    /// The task's id.
+    pub id: String,
+    /// Its name.
+    pub task: String,
+    /// Its positional arguments.
+    #[serde(default)]
+    pub args: Vec<Value>,
+    /// Its keyword arguments.
+    #[serde(default)]
+    pub kwargs: Map<String, Value>,
+    /// How often it was retried.
+    #[serde(default)]
+    pub retries: u32,
+    /// The first task of its workflow.
+    #[serde(default)]
+    pub root_id: Option<String>,
+    /// The task that sent it.
+    #[serde(default)]
+    pub parent_id: Option<String>,
+    /// The group that it is a member of.
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+impl From<&Request> for FailedRequest {
+    fn from(request: &Request) -> Self {
+        let headers = request.headers();
+        Self {
+            id: headers.id.clone(),
+            task: headers.task.clone(),
+            args: request.body.args.clone(),
+            kwargs: request.body.kwargs.clone(),
+            retries: headers.retries,
+            root_id: headers.root_id.clone(),
+            parent_id: headers.parent_id.clone(),
+            group: headers.group.clone(),
+        }
+    }
+}
+
 /// Values shared by all tasks of a worker, found by their type.
 pub type States = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// The tasks of a worker, by their names.
+pub type Tasks = HashMap<String, Task>;
+
+/// What a running task finds in its worker.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    pub tasks: Arc<Tasks>,
+    pub states: Arc<States>,
+}
 
 /// The running task. Cheap to clone; see [`Context::current`].
 #[derive(Clone)]
@@ -72,7 +127,7 @@ pub struct Context(Arc<Inner>);
 struct Inner {
     app: App,
     request: Request,
-    states: Arc<States>,
+    registry: Registry,
     /// Cancelled when the soft time limit strikes.
     soft_limit: CancellationToken,
     /// Whether the task looks after its soft limit itself.
@@ -82,15 +137,20 @@ struct Inner {
 }
 
 impl Context {
-    pub(crate) fn new(app: App, request: Request, states: Arc<States>) -> Self {
+    pub(crate) fn new(app: App, request: Request, registry: Registry) -> Self {
         Self(Arc::new(Inner {
             app,
             request,
-            states,
+            registry,
             soft_limit: CancellationToken::new(),
             guarded: AtomicBool::new(false),
             children: Mutex::default(),
         }))
+    }
+
+    /// The same worker with another request: for what runs in this task's place.
+    pub(crate) fn with_request(&self, request: Request) -> Self {
+        Self::new(self.app().clone(), request, self.0.registry.clone())
     }
 
     /// The context of the task that is running here. As `celery.current_task`.
@@ -131,8 +191,13 @@ impl Context {
     /// The value of this type that the worker was given with
     /// [`Worker::state`](crate::Worker::state).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let state = self.0.states.get(&TypeId::of::<T>())?;
+        let state = self.0.registry.states.get(&TypeId::of::<T>())?;
         Arc::clone(state).downcast().ok()
+    }
+
+    /// A task of this worker. As `app.tasks[name]`.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.0.registry.tasks.get(name)
     }
 
     /// Waits until the soft time limit strikes. A task that asks is not
@@ -157,18 +222,61 @@ impl Context {
         store.store(&TaskMeta::of(self, state, meta, None)).await
     }
 
-    /// Sends a task as this one's child.
+    /// Ends this run and has the task run again:
+    /// `return context.retry(Retry::after(delay))`.
+    pub fn retry<T>(&self, retry: Retry) -> Result<T, TaskError> {
+        Err(TaskError::Retry(retry))
+    }
+
+    /// Ends this run and has `signature` run in the task's place, with its id,
+    /// its callbacks and all that waits for it:
+    /// `return context.replace(signature)`. As `Task.replace`.
+    pub fn replace<T>(&self, signature: Signature) -> Result<T, TaskError> {
+        Err(TaskError::Replace(Box::new(signature)))
+    }
+
+    /// Sends a task that the chord whose member this one is also waits for. As
+    /// `Task.add_to_chord`.
+    ///
+    /// # Errors
+    /// A `ValueError` if this task is no member of a chord.
+    pub async fn add_to_chord(&self, mut signature: Signature) -> Result<AsyncResult, TaskError> {
+        let headers = self.headers();
+        let (Some(group_id), Some(chord)) = (&headers.group, &self.body().embed.chord) else {
+            let text = "Current task is not member of any chord";
+            return Err(Failure::new("ValueError", text).into());
+        };
+        let options = &mut signature.options;
+        options.group_id = Some(group_id.clone());
+        options.group_index = headers.group_index;
+        options.chord = Some(Box::new(chord.clone()));
+        options.root_id = headers.root_id.clone();
+        self.app().results()?.add_to_chord(group_id).await?;
+        Ok(self.send(signature).await?)
+    }
+
+    /// Sends a task or a canvas as this task's child.
     pub async fn send(&self, signature: Signature) -> Result<AsyncResult, Error> {
         self.scope(self.app().send(signature)).await
     }
 
-    pub(crate) fn add_child(&self, child: Value) {
-        let mut children = self
+    /// Has this task's result list `children`, given as result tuples.
+    pub(crate) fn add_children(&self, children: impl IntoIterator<Item = Value>) {
+        let mut known = self
             .0
             .children
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        children.push(child);
+        known.extend(children);
+    }
+
+    /// What a child of this task inherits.
+    pub(crate) fn lineage(&self) -> Lineage {
+        let headers = self.headers();
+        Lineage {
+            root_id: headers.root_id.clone().or_else(|| Some(headers.id.clone())),
+            parent_id: Some(headers.id.clone()),
+        }
     }
 
     /// What the task has sent, as Celery's result tuples.

@@ -4,11 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::Value;
+
+use crate::canvas::Signature;
+use crate::error::Error;
 
 /// A task's exception, by the name of the Python class it stands for, so that
 /// `AsyncResult.get()` raises that class in Python.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Failure {
     /// The class's name: `ValueError`.
     pub exc_type: String,
@@ -17,6 +21,7 @@ pub struct Failure {
     /// The exception's `args`.
     pub exc_message: Vec<Value>,
     /// The chain of causes, as text.
+    #[serde(skip)]
     pub traceback: Option<String>,
 }
 
@@ -47,6 +52,45 @@ impl Failure {
         match class {
             Some((class, message)) => Self::new(class, message),
             None => Self::new("RuntimeError", text),
+        }
+    }
+
+    /// The exception in a stored result. Python stores a plain text where it
+    /// has to, too.
+    pub(crate) fn from_meta(result: &Value) -> Self {
+        let text = |name| result.get(name).and_then(Value::as_str);
+        let args = match result.get("exc_message") {
+            Some(Value::Array(args)) => args.clone(),
+            Some(other) => vec![other.clone()],
+            None => vec![result.clone()],
+        };
+        Self {
+            exc_type: text("exc_type").unwrap_or("Exception").to_owned(),
+            exc_module: text("exc_module").unwrap_or("builtins").to_owned(),
+            exc_message: args,
+            traceback: None,
+        }
+    }
+
+    /// As results store it.
+    pub(crate) fn to_meta(&self) -> Value {
+        serde_json::json!({
+            "exc_type": self.exc_type,
+            "exc_message": self.exc_message,
+            "exc_module": self.exc_module,
+        })
+    }
+
+    fn from_error(error: &dyn std::error::Error) -> Self {
+        let mut causes = String::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push_str(&format!("  caused by: {cause}\n"));
+            source = cause.source();
+        }
+        Self {
+            traceback: Some(causes),
+            ..Self::new("RuntimeError", error.to_string())
         }
     }
 
@@ -132,6 +176,8 @@ pub enum TaskError {
     Failure(Failure),
     /// It is to be run again. As `self.retry()`.
     Retry(Retry),
+    /// Something else is to run in its place. As `self.replace()`.
+    Replace(Box<Signature>),
     /// The message is refused. As `celery.exceptions.Reject`.
     Reject {
         /// Why.
@@ -158,15 +204,13 @@ impl From<Retry> for TaskError {
 /// Any Rust error is a `RuntimeError`, its causes the traceback.
 impl<E: std::error::Error> From<E> for TaskError {
     fn from(error: E) -> Self {
-        let mut causes = String::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push_str(&format!("  caused by: {cause}\n"));
-            source = cause.source();
-        }
-        let mut failure = Failure::new("RuntimeError", error.to_string());
-        failure.traceback = Some(causes);
-        Self::Failure(failure)
+        Self::Failure(Failure::from_error(&error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::from_error(&error)
     }
 }
 

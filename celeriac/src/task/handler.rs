@@ -30,6 +30,9 @@ pub struct Invocation {
     note = "take `Args<(A, B)>` for the task's arguments, `State<T>` for shared state, or `Context`"
 )]
 pub trait Extract: Sized {
+    /// Whether a function that takes it knows its request. As `bind=True`.
+    const BOUND: bool = false;
+
     /// Takes the value from a call.
     fn extract(invocation: &Invocation) -> Result<Self, TaskError>;
 }
@@ -44,6 +47,8 @@ pub struct Args<T>(pub T);
 pub struct State<T>(pub Arc<T>);
 
 impl Extract for Context {
+    const BOUND: bool = true;
+
     fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
         Ok(invocation.context.clone())
     }
@@ -131,6 +136,9 @@ impl<'de> Deserializer<'de> for Bound {
     note = "a task is an `async fn` of up to five extractors that returns `Result<impl Serialize, TaskError>`"
 )]
 pub trait Handler<A>: Clone + Send + Sync + 'static {
+    /// Whether it knows its request. As `bind=True`.
+    const BOUND: bool;
+
     /// Runs the function once.
     fn call(self, invocation: Invocation) -> impl Future<Output = Result<Value, TaskError>> + Send;
 }
@@ -148,6 +156,8 @@ macro_rules! handler {
             R: Serialize,
             $($argument: Extract + Send,)*
         {
+            const BOUND: bool = false $(|| $argument::BOUND)*;
+
             async fn call(self, invocation: Invocation) -> Result<Value, TaskError> {
                 let future = {
                     // A function without arguments takes nothing from the call.

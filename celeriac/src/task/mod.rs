@@ -3,6 +3,7 @@
 //! - [`Task`]: a registered task: name, parameters, options, body
 //! - [`Handler`]: which `async fn`s can be one, and the extractors they take
 //! - [`Context`]: what a running task knows and can do
+//! - `replace`: a canvas in the place of a running task
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
 //! - [`rusty`]: the bridge that runs `#[celery::task]` functions
 
@@ -12,17 +13,21 @@ mod handler;
 mod options;
 mod parameters;
 mod rate;
+mod replace;
 pub mod rusty;
 
 use std::sync::Arc;
 
-pub use context::{Context, Request, States};
+pub(crate) use context::Registry;
+pub use context::{Context, FailedRequest, Request, States, Tasks};
 pub use failure::{Failure, Retry, TaskError};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
 pub use parameters::{Arguments, Parameters, SignatureError};
 pub use rate::{Rate, RateError};
+pub(crate) use replace::replacement;
 
+use crate::canvas::Signature;
 use handler::Body;
 
 /// A task that a worker can run. As `celery.app.task.Task`.
@@ -32,6 +37,8 @@ pub struct Task {
     parameters: Parameters,
     options: TaskOptions,
     body: Body,
+    /// Whether the function takes its [`Context`]. As `bind=True`.
+    bound: bool,
 }
 
 impl Task {
@@ -57,7 +64,9 @@ impl Task {
         A: 'static,
     {
         let (name, parameters) = Parameters::parse(signature)?;
-        Ok(Self::from_parts(name, parameters, handler::body(handler)))
+        let bound = H::BOUND;
+        let task = Self::from_parts(name, parameters, handler::body(handler));
+        Ok(Self { bound, ..task })
     }
 
     fn from_parts(name: String, parameters: Parameters, body: Body) -> Self {
@@ -66,6 +75,7 @@ impl Task {
             parameters,
             options: TaskOptions::default(),
             body,
+            bound: false,
         }
     }
 
@@ -89,6 +99,20 @@ impl Task {
     /// What it takes.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Whether `errback` calls it, when a task fails, with request, exception
+    /// and traceback, rather than with an id: it takes more than one argument,
+    /// beyond those it has already. As `Backend._errback_arity_greater`.
+    pub(crate) fn is_new_style_errback(&self, errback: &Signature) -> bool {
+        if self.bound {
+            return false;
+        }
+        let (given, named) = match errback.immutable {
+            true => (0, None),
+            false => (errback.args.len(), Some(&errback.kwargs)),
+        };
+        self.parameters.takes_more_than_one(given, named)
     }
 
     /// Binds the message's arguments and runs the task's body once.

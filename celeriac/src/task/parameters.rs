@@ -132,6 +132,18 @@ impl Parameters {
         Ok(bound)
     }
 
+    /// Whether more than one positional argument can still be given, after
+    /// `given` ones and those in `named`. As `arity_greater(partial(…), 1)`.
+    pub(crate) fn takes_more_than_one(
+        &self,
+        given: usize,
+        named: Option<&Map<String, Value>>,
+    ) -> bool {
+        let is_named = |name: &str| named.is_some_and(|named| named.contains_key(name));
+        let positional = self.named.iter().filter(|p| !p.keyword_only).skip(given);
+        self.var_args || positional.filter(|p| !is_named(&p.name)).count() > 1
+    }
+
     fn bind_keywords(
         &self,
         function: &str,

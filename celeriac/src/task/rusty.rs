@@ -236,7 +236,7 @@ impl Broker for Bridge {
 fn envelope(message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
     let theirs = &message.headers;
     let parent = Context::current();
-    let lineage = parent.as_ref().map(crate::app::lineage).unwrap_or_default();
+    let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
     let headers = Headers {
         lang: Some("rust".to_owned()),
         task: theirs.task.clone(),

@@ -1,91 +1,93 @@
-//! What is sent when a task has ended: callbacks, the rest of a chain, errbacks.
+//! What is sent when a task has ended: callbacks, the rest of a chain, what
+//! replaces it.
 
 use serde_json::Value;
 
-use crate::app::{child, lineage};
-use crate::canvas::Signature;
-use crate::message::{DecodeError, Embed};
-use crate::task::Context;
-use crate::transport::Outgoing;
+use super::settle::{GaveUp, Settlement, insist};
+use crate::canvas::{Options, Plan, Signature, group};
+use crate::error::Error;
+use crate::sending::Sending;
 
-/// Refuses a message whose canvas this worker cannot carry on with. Better
-/// kept aside than run and its continuation lost.
-pub(super) fn check(embed: &Embed) -> Result<(), DecodeError> {
-    let refuse = |reason: &str| {
-        Err(DecodeError::Header {
-            header: "embed",
-            reason: reason.to_owned(),
+impl Settlement<'_> {
+    /// Sends what follows a success, its result as their first argument: the
+    /// callbacks, and the next step of the chain.
+    pub(super) async fn send_followers(&self, result: &Value) -> Result<Result<(), Error>, GaveUp> {
+        let embed = &self.request().body.embed;
+        if embed.callbacks.is_none() && embed.chain.is_none() {
+            return Ok(Ok(()));
+        }
+        self.send_as_parent(|plan| {
+            let callbacks = embed.callbacks.as_deref().unwrap_or_default();
+            for callback in together(callbacks) {
+                plan.apply(callback, std::slice::from_ref(result), self.from_here())?;
+            }
+            // The next step is the last of the chain: the rest travels with it.
+            if let Some((next, rest)) = embed.chain.as_deref().and_then(<[_]>::split_last) {
+                let chain = Some(rest.to_vec());
+                let options = Options {
+                    chain,
+                    ..self.from_here()
+                };
+                plan.apply(next.clone(), std::slice::from_ref(result), options)?;
+            }
+            Ok(())
         })
-    };
-    if embed.chord.is_some() {
-        return refuse("chords are not supported");
+        .await
     }
-    let lists = [&embed.callbacks, &embed.errbacks, &embed.chain];
-    for value in lists.into_iter().flatten().flatten() {
-        match value.get("subtask_type").and_then(Value::as_str) {
-            None | Some("") => {}
-            Some(kind) => return refuse(&format!("a {kind} is not supported here")),
+
+    /// Sends what `draw` plans, as this task's children. What is planned is
+    /// sent, however often it takes; what cannot be planned is the inner error.
+    pub(super) async fn send_as_parent(
+        &self,
+        draw: impl FnOnce(&mut Plan) -> Result<(), crate::canvas::CanvasError>,
+    ) -> Result<Result<(), Error>, GaveUp> {
+        let mut plan = Plan::default();
+        if let Err(error) = draw(&mut plan) {
+            return Ok(Err(error.into()));
         }
-        if let Err(error) = signature(value) {
-            return refuse(&format!("not a signature: {error}"));
+        let children: Vec<Value> = plan.children().collect();
+        let app = self.context().app();
+        let sending = match app.prepare(plan, &self.context().lineage()) {
+            Ok(sending) => sending,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.submit(&sending).await?;
+        self.context().add_children(children);
+        Ok(Ok(()))
+    }
+
+    pub(super) async fn submit(&self, sending: &Sending) -> Result<(), GaveUp> {
+        if sending.is_empty() {
+            return Ok(());
+        }
+        let app = self.context().app();
+        insist(self.shared(), "publish", || app.submit(sending)).await
+    }
+
+    /// The options of what this task sends.
+    fn from_here(&self) -> Options {
+        let lineage = self.context().lineage();
+        let inherits = self.shared().app.settings().task_inherit_parent_priority;
+        let priority = self.request().envelope.properties.priority;
+        Options {
+            parent_id: lineage.parent_id,
+            root_id: lineage.root_id,
+            priority: priority.filter(|_| inherits),
+            ..Options::default()
         }
     }
-    Ok(())
 }
 
-/// The messages that follow a success, with its result as first argument.
-pub(super) fn after_success(context: &Context, result: &Value) -> Vec<Outgoing> {
-    let embed = &context.body().embed;
-    let mut next: Vec<Signature> = each(embed.callbacks.as_deref());
-    // A chain's next task is its last: the rest travels with it.
-    if let Some((first, rest)) = embed.chain.as_deref().and_then(<[Value]>::split_last)
-        && let Ok(mut first) = signature(first)
-    {
-        first
-            .options
-            .extra
-            .insert("chain".to_owned(), rest.to_vec().into());
-        next.push(first);
+/// Several callbacks are sent as a group, but for those that are groups
+/// themselves. As Celery's tracer does.
+fn together(callbacks: &[Signature]) -> Vec<Signature> {
+    if callbacks.len() < 2 {
+        return callbacks.to_vec();
     }
-    let with_result = next
-        .into_iter()
-        .map(|next| next.with_partial(result.clone()));
-    let sent = messages(context, with_result);
-    for message in &sent {
-        context.add_child(child(&message.envelope.headers.id));
+    let is_group = |callback: &Signature| callback.canvas.subtask_type() == Some("group");
+    let (mut groups, tasks): (Vec<_>, Vec<_>) = callbacks.iter().cloned().partition(is_group);
+    if !tasks.is_empty() {
+        groups.push(group(tasks));
     }
-    sent
-}
-
-/// The messages that follow a failure, with the task's id as first argument.
-pub(super) fn after_failure(context: &Context) -> Vec<Outgoing> {
-    let errbacks = each(context.body().embed.errbacks.as_deref());
-    let id = Value::from(context.id());
-    messages(
-        context,
-        errbacks
-            .into_iter()
-            .map(|errback| errback.with_partial(id.clone())),
-    )
-}
-
-fn each(signatures: Option<&[Value]>) -> Vec<Signature> {
-    // `check` has read them all before.
-    signatures
-        .into_iter()
-        .flatten()
-        .flat_map(signature)
-        .collect()
-}
-
-fn signature(value: &Value) -> Result<Signature, serde_json::Error> {
-    serde_json::from_value(value.clone())
-}
-
-fn messages(context: &Context, signatures: impl Iterator<Item = Signature>) -> Vec<Outgoing> {
-    let lineage = lineage(context);
-    let message = |signature| context.app().message(signature, &lineage);
-    signatures
-        .filter_map(|signature| message(signature).ok())
-        .collect()
+    groups
 }

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::pool::Slot;
 use super::requests::Place;
 use super::settle::{GaveUp, Outcome, Settlement, bury, store};
-use super::{Shared, follow, limits, outcome};
+use super::{Shared, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
 use crate::results::{TaskMeta, states};
@@ -43,9 +43,7 @@ async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
     let decoded = Envelope::decode(&delivery.payload).and_then(|envelope| {
         let accept = &shared.app.settings().accept_content.0;
         let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&shared.nodename));
-        let request = Request::new(envelope, accept, queue, node)?;
-        follow::check(&request.body.embed)?;
-        Ok(request)
+        Request::new(envelope, accept, queue, node)
     });
     match decoded {
         Ok(request) => Some(request),
@@ -74,7 +72,7 @@ async fn refuse_unknown(
         exception: failure.repr(),
         traceback: None,
     };
-    let exception = crate::results::exception(&failure);
+    let exception = failure.to_meta();
     let extended = shared.app.settings().result_extended;
     let meta = TaskMeta::of_request(&request, extended, states::FAILURE, exception, None);
     store(shared, &meta).await?;

@@ -1,6 +1,7 @@
 //! The worker: takes messages from queues and runs their tasks.
 //!
 //! - [`Worker`]: what it runs, and how it is set up
+//! - `builtins`: the tasks that every worker has
 //! - `consumer`: takes messages, and comes back after a lost connection
 //! - `life`: one message's way from its queue to its end
 //! - `requests`: all that are on their way
@@ -11,11 +12,16 @@
 //! - `tuning`: rate and time limits that change while the worker works
 //! - `outcome`: what monitors are told of an [`Outcome`]
 //! - `settle`: what a run's [`Outcome`] leaves behind
-//! - `follow`: callbacks, chains and errbacks
+//! - `follow`: callbacks, chains and what replaces a task
+//! - `chord`: members of a chord's header
+//! - `errback`: what fails with a task, and who is told
 //! - [`Shutdown`]: warm and cold
 
 pub(crate) mod autoscale;
+mod builtins;
+mod chord;
 mod consumer;
+mod errback;
 mod follow;
 mod life;
 pub(crate) mod limits;
@@ -29,7 +35,6 @@ mod shutdown;
 pub(crate) mod tuning;
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,7 +46,7 @@ use crate::app::{App, hostname};
 use crate::control::{self, Elections, Samples};
 use crate::error::Error;
 use crate::events::{Dispatcher, heartbeat};
-use crate::task::{States, Task};
+use crate::task::{Registry, States, Task, Tasks};
 
 pub use settle::Outcome;
 pub use shutdown::Shutdown;
@@ -70,7 +75,7 @@ use tuning::Tunings;
 /// ```
 pub struct Worker {
     app: App,
-    tasks: HashMap<String, Task>,
+    tasks: Tasks,
     states: States,
     queues: Vec<Arc<str>>,
     nodename: String,
@@ -92,7 +97,7 @@ struct Society {
 /// What the parts of a running worker share.
 pub(crate) struct Shared {
     pub app: App,
-    pub tasks: HashMap<String, Task>,
+    pub tasks: Arc<Tasks>,
     states: Arc<States>,
     pub queues: Queues,
     pub nodename: Arc<str>,
@@ -129,7 +134,7 @@ impl Worker {
         };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            tasks: HashMap::new(),
+            tasks: builtins::tasks(),
             states: States::new(),
             queues: names.into_iter().map(Arc::from).collect(),
             nodename: format!("celery@{}", hostname()),
@@ -278,7 +283,7 @@ impl Worker {
         let nodename: Arc<str> = self.nodename.into();
         Shared {
             tunings: Tunings::new(&self.tasks, settings),
-            tasks: self.tasks,
+            tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues: Queues::new(self.queues),
             pool: Pool::new(size, settings.worker_prefetch_multiplier),
@@ -305,6 +310,14 @@ impl Worker {
 }
 
 impl Shared {
+    /// What running tasks find besides their request.
+    fn registry(&self) -> Registry {
+        Registry {
+            tasks: Arc::clone(&self.tasks),
+            states: Arc::clone(&self.states),
+        }
+    }
+
     fn announce(&self) {
         let settings = self.app.settings();
         tracing::info!(

@@ -24,7 +24,7 @@ pub(super) fn events(
         Outcome::TimeLimitExceeded(limit) => failed(settlement, &time_limit_exceeded(*limit)),
         Outcome::Retry(retry) => vec![retried(settlement, retry)],
         Outcome::Reject { reason, requeue } => rejected(settlement, reason, *requeue),
-        Outcome::Ignore => Vec::new(),
+        Outcome::Ignore | Outcome::Replace(_) => Vec::new(),
         Outcome::Revoked(reason) => vec![TaskEvent::Revoked {
             terminated: *reason == "terminated",
             signum,

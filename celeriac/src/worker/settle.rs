@@ -7,14 +7,16 @@ use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use super::Shared;
+use super::errback::Failed;
 use super::limits::Limits;
 use super::tuning::Tuning;
-use super::{Shared, follow};
-use crate::app::child;
+use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
 use crate::message::repr;
-use crate::results::{TaskMeta, exception, states};
-use crate::task::{Context, Failure, Request, Retry, Task};
+use crate::results::{TaskMeta, states};
+use crate::sending::Sending;
+use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
 use crate::transport::{Delivery, Outgoing};
 
 /// How a message's life can end.
@@ -28,6 +30,8 @@ pub enum Outcome {
     TimeLimitExceeded(f64),
     /// It is to be run again.
     Retry(Retry),
+    /// Something else is to run in its place.
+    Replace(Box<Signature>),
     /// The message is refused.
     Reject {
         /// Why.
@@ -57,7 +61,7 @@ impl<'a> Settlement<'a> {
         request: Request,
     ) -> Self {
         Self {
-            context: Context::new(shared.app.clone(), request, shared.states.clone()),
+            context: Context::new(shared.app.clone(), request, shared.registry()),
             shared,
             delivery,
             task,
@@ -103,6 +107,7 @@ impl<'a> Settlement<'a> {
             Outcome::Failure(failure) => self.fail(failure).await,
             Outcome::TimeLimitExceeded(limit) => self.time_out(limit).await,
             Outcome::Retry(retry) => self.retry(retry).await,
+            Outcome::Replace(signature) => self.replace(*signature).await,
             Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
             Outcome::Ignore => self.end(true).await,
             Outcome::Revoked(reason) => self.revoke(reason).await,
@@ -111,11 +116,17 @@ impl<'a> Settlement<'a> {
 
     async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), GaveUp> {
         // Sent before the result is stored, so that it lists them as children.
-        let followers = follow::after_success(&self.context, &value);
-        self.send_followers(followers).await?;
+        if let Err(error) = self.send_followers(&value).await? {
+            return self.fail(Failure::from(error)).await;
+        }
         let shown = repr::result(&value);
+        let member = self.member();
+        let for_chord = member.as_ref().map(|_| value.clone());
         if !self.ignores_result() {
             self.store(states::SUCCESS, value, None).await?;
+        }
+        if let Some(value) = for_chord {
+            self.count(member, states::SUCCESS, &value).await?;
         }
         self.end(true).await?;
         self.log_end(
@@ -143,15 +154,67 @@ impl<'a> Settlement<'a> {
     }
 
     async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
+        let exception = failure.to_meta();
         if self.stores_errors() {
-            let exception = exception(&failure);
-            self.store(states::FAILURE, exception, traceback).await?;
+            let result = exception.clone();
+            self.store(states::FAILURE, result, traceback.clone())
+                .await?;
         }
-        self.send_followers(follow::after_failure(&self.context))
+        self.count(self.member(), states::FAILURE, &exception)
             .await?;
+        self.fail_dependents(&failure, traceback.as_deref()).await?;
         self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
             .await?;
         self.log_end(&format!("raised unexpected: {failure}"), true);
+        Ok(())
+    }
+
+    async fn fail_dependents(
+        &self,
+        failure: &Failure,
+        traceback: Option<&str>,
+    ) -> Result<(), GaveUp> {
+        let embed = &self.request().body.embed;
+        if let Some(chain) = &embed.chain {
+            let state = states::FAILURE;
+            let failed = Failed {
+                state,
+                failure,
+                traceback,
+            };
+            self.fail_chain(chain, &failed, self.stores_errors())
+                .await?;
+        }
+        if let Some(errbacks) = &embed.errbacks {
+            let request = FailedRequest::from(self.request());
+            self.call_errbacks(&request, errbacks, failure, traceback)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a canvas that takes over this task's id and all that waits for it.
+    async fn replace(&self, signature: Signature) -> Result<(), GaveUp> {
+        let request = self.request();
+        let on_header = self
+            .shared
+            .app
+            .settings()
+            .task_allow_error_cb_on_chord_header;
+        let replaced = replacement(signature, request.headers(), &request.body, on_header);
+        let signature = match replaced {
+            Ok(signature) => signature,
+            Err(failure) => return self.fail(failure).await,
+        };
+        let sent = self.send_as_parent(|plan| {
+            plan.apply(signature, &[], Options::default())?;
+            Ok(())
+        });
+        if let Err(error) = sent.await? {
+            return self.fail(Failure::from(error)).await;
+        }
+        self.end(true).await?;
+        self.log_end("ignored", false);
         Ok(())
     }
 
@@ -174,17 +237,19 @@ impl<'a> Settlement<'a> {
         // Python sends the retry from within the task, which thus becomes its
         // own child, and its own parent if it has no other.
         let id = headers.id.clone();
-        self.context.add_child(child(&id));
+        let mut promises = Promises::default();
+        let itself = promises.task(&id);
+        self.context.add_children([promises.tuple(itself)]);
         envelope.headers.parent_id.get_or_insert(id);
         let reason = retry_reason(eta, retry.exc.as_ref());
         if self.stores_errors() {
-            let result = retry.exc.as_ref().map_or(Value::Null, exception);
+            let result = retry.exc.as_ref().map_or(Value::Null, Failure::to_meta);
             let traceback =
                 format!("Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n");
             self.store(states::RETRY, result, Some(traceback)).await?;
         }
-        self.send_followers(vec![Outgoing { queue, envelope }])
-            .await?;
+        let message = Outgoing { queue, envelope };
+        self.submit(&Sending::message(message)).await?;
         self.end(true).await?;
         self.log_end(&format!("retry: {reason}"), false);
         Ok(())
@@ -224,10 +289,12 @@ impl<'a> Settlement<'a> {
 
     async fn revoke(&self, reason: &'static str) -> Result<(), GaveUp> {
         let failure = Failure::new("celery.exceptions.TaskRevokedError", reason);
+        let exception = failure.to_meta();
         if self.stores_errors() {
-            self.store(states::REVOKED, exception(&failure), None)
-                .await?;
+            self.store(states::REVOKED, exception.clone(), None).await?;
         }
+        self.count(self.member(), states::REVOKED, &exception)
+            .await?;
         self.ack().await?;
         self.log_end(&format!("was revoked: {reason}"), false);
         Ok(())
@@ -249,11 +316,8 @@ impl<'a> Settlement<'a> {
         let asked = self.request().headers().ignore_result;
         let settings = self.shared.app.settings();
         asked
-            || self
-                .task
-                .options()
-                .ignore_result
-                .unwrap_or(settings.task_ignore_result)
+            .or(self.task.options().ignore_result)
+            .unwrap_or(settings.task_ignore_result)
     }
 
     fn stores_errors(&self) -> bool {
@@ -286,16 +350,6 @@ impl<'a> Settlement<'a> {
     ) -> Result<(), GaveUp> {
         let meta = TaskMeta::of(&self.context, state, result, traceback);
         store(self.shared, &meta).await
-    }
-
-    async fn send_followers(&self, messages: Vec<Outgoing>) -> Result<(), GaveUp> {
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let transport = self.shared.app.transport();
-        insist(self.shared, "publish", || transport.publish(&messages)).await?;
-        self.shared.app.tell_of(&messages).await;
-        Ok(())
     }
 
     pub async fn ack(&self) -> Result<(), GaveUp> {
@@ -351,10 +405,14 @@ pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> 
 
 /// Does what must be done before a message may be forgotten, as often as it
 /// takes. Only a cold shutdown ends it.
-async fn insist<F, Fut>(shared: &Shared, what: &str, operation: F) -> Result<(), GaveUp>
+pub(super) async fn insist<T, F, Fut>(
+    shared: &Shared,
+    what: &str,
+    operation: F,
+) -> Result<T, GaveUp>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<(), Error>>,
+    Fut: Future<Output = Result<T, Error>>,
 {
     let patiently = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
@@ -366,7 +424,7 @@ where
         .notify(|error, pause| tracing::warn!(%error, ?pause, "cannot {what}; trying again"));
     tokio::select! {
         // It retries without end: what it answers is a success.
-        _ = persistent => Ok(()),
+        done = persistent => done.map_err(|_| GaveUp),
         () = after_cold(shared) => {
             tracing::error!("gave up: cannot {what}");
             Err(GaveUp)

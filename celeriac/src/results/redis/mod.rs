@@ -1,6 +1,10 @@
 //! Results in Redis, in Celery's layout (`celery/backends/redis.py`):
 //! `celery-task-meta-<id>` holds the meta and is also the channel on which it
 //! is published.
+//!
+//! - `chord`: the counters of chords
+
+mod chord;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{ResultStore, TaskMeta, states};
 use crate::error::Error;
 use crate::redis_link;
+use chord::ChordScripts;
 
 /// A result that was published while nobody listened is found at the latest
 /// after this.
@@ -47,6 +52,7 @@ pub struct RedisResults {
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
     store: Script,
+    chords: ChordScripts,
     /// The connection that subscribes; opened for the first who waits.
     subscriber: OnceCell<ConnectionManager>,
     waiters: Waiters,
@@ -62,6 +68,7 @@ impl RedisResults {
             client,
             expires: expires as u64,
             store: Script::new(STORE),
+            chords: ChordScripts::default(),
             subscriber: OnceCell::new(),
             waiters: Waiters::default(),
         })

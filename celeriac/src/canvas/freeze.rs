@@ -1,0 +1,373 @@
+//! Giving every part of a canvas its id, so that its results are known before
+//! it runs (`celery.canvas`, the classes' `freeze` and `prepare_steps`).
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+
+use super::compose::{chord, push_new};
+use super::promise::{Handle, Promises, new_id};
+use super::{Canvas, Options, Signature};
+
+/// Where a signature stands in the canvas around it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// Its id, if it has none yet.
+    pub task_id: Option<String>,
+    pub group_id: Option<String>,
+    pub group_index: Option<u64>,
+    /// The chord body that waits for it.
+    pub chord: Option<Box<Signature>>,
+    pub root_id: Option<String>,
+    pub parent_id: Option<String>,
+}
+
+/// How the steps of a chain are made ready.
+#[derive(Default)]
+pub(super) struct Steps<'a> {
+    /// For the first of them.
+    pub args: &'a [Value],
+    /// For each of them.
+    pub link_error: &'a [Signature],
+    /// Whether it is sent next: then what follows a chord leaves its body, so
+    /// that the header's messages do not carry the rest of the chain.
+    pub unroll: bool,
+    /// For the last of them.
+    pub place: Place,
+}
+
+/// A chain's steps made ready, and their results; the last step first.
+pub(super) type Prepared = (Vec<Signature>, Vec<Handle>);
+
+impl Promises {
+    /// Gives `signature` and all that it is composed of their ids. What has one
+    /// keeps it.
+    pub fn freeze(&mut self, signature: &mut Signature, place: Place) -> Handle {
+        match &mut signature.canvas {
+            Canvas::Chain(_) => self.freeze_chain(signature, place),
+            Canvas::Group(_) => self.freeze_group(signature, place),
+            Canvas::Chord { .. } => self.freeze_chord(signature, place),
+            _ => self.freeze_task(&mut signature.options, place),
+        }
+    }
+
+    fn freeze_task(&mut self, options: &mut Options, place: Place) -> Handle {
+        let id = options
+            .task_id
+            .get_or_insert_with(|| place.task_id.unwrap_or_else(new_id));
+        let handle = self.task(id);
+        replace_if_some(&mut options.root_id, place.root_id);
+        replace_if_some(&mut options.parent_id, place.parent_id);
+        replace_if_some(&mut options.chord, place.chord);
+        replace_if_some(&mut options.group_index, place.group_index);
+        options.group_id = options.group_id.take().or(place.group_id);
+        handle
+    }
+
+    fn freeze_chain(&mut self, chain: &mut Signature, place: Place) -> Handle {
+        let Canvas::Chain(tasks) = &mut chain.canvas else {
+            return self.freeze_task(&mut chain.options, place);
+        };
+        let (mut steps, results) = self.prepare(
+            std::mem::take(tasks),
+            Steps {
+                // Handed on to the first step here, and not again when it is sent.
+                args: &std::mem::take(&mut chain.args),
+                place: place.clone(),
+                ..Steps::default()
+            },
+        );
+        steps.reverse();
+        *tasks = steps;
+        match results.first() {
+            Some(&last) => {
+                chain.options.task_id = Some(self.id(last).to_owned());
+                last
+            }
+            None => self.freeze_task(&mut chain.options, place),
+        }
+    }
+
+    fn freeze_group(&mut self, group: &mut Signature, place: Place) -> Handle {
+        let (id, members) = self.freeze_members(group, place);
+        self.group(&id, members)
+    }
+
+    /// The group's id and its members' results. Groups in it become part of it.
+    pub(super) fn freeze_members(
+        &mut self,
+        group: &mut Signature,
+        place: Place,
+    ) -> (String, Vec<Handle>) {
+        let options = &mut group.options;
+        let id = options.task_id.get_or_insert_with(new_id).clone();
+        replace_if_some(&mut options.group_id, place.group_id.clone());
+        replace_if_some(&mut options.chord, place.chord.clone());
+        replace_if_some(&mut options.group_index, place.group_index);
+        options.root_id = options.root_id.take().or(place.root_id);
+        options.parent_id = options.parent_id.take().or(place.parent_id);
+        let place = Place {
+            task_id: None,
+            root_id: options.root_id.clone(),
+            parent_id: options.parent_id.clone(),
+            ..place
+        };
+        let Canvas::Group(tasks) = &mut group.canvas else {
+            return (id, Vec::new());
+        };
+        *tasks = flatten(std::mem::take(tasks));
+        let members = (0..).zip(tasks).map(|(index, task)| {
+            let group_index = Some(index);
+            self.freeze(
+                task,
+                Place {
+                    group_index,
+                    ..place.clone()
+                },
+            )
+        });
+        (id, members.collect())
+    }
+
+    /// The body's result, whose first ancestor is the header's. The header's
+    /// tasks learn of the body only when they are sent.
+    fn freeze_chord(&mut self, signature: &mut Signature, place: Place) -> Handle {
+        let Canvas::Chord { header, body } = &mut signature.canvas else {
+            return self.freeze_task(&mut signature.options, place);
+        };
+        let mut group = super::group(std::mem::take(header));
+        group.options.task_id = signature.options.task_id.take();
+        let at_header = Place {
+            root_id: place.root_id.clone(),
+            parent_id: place.parent_id.clone(),
+            ..Place::default()
+        };
+        let header_result = self.freeze_group(&mut group, at_header);
+        signature.options.task_id = group.options.task_id;
+        if let Canvas::Group(tasks) = group.canvas {
+            *header = tasks;
+        }
+        let Some(body) = body else {
+            return header_result;
+        };
+        let at_body = Place {
+            parent_id: None,
+            ..place
+        };
+        let result = self.freeze(body, at_body);
+        let oldest = self.oldest(result);
+        self.set_parent(oldest, Some(header_result));
+        result
+    }
+
+    /// Makes a chain's steps ready to be sent: chains in it become part of it,
+    /// a group that something follows becomes a chord, and each step's result
+    /// gets that of the step before as its parent. As `_chain.prepare_steps`.
+    pub(super) fn prepare(&mut self, tasks: Vec<Signature>, how: Steps) -> Prepared {
+        let mut steps = splice_head(tasks);
+        let (mut ready, mut results) = (Vec::new(), Vec::new());
+        // The result that is to get the next one as its parent.
+        let mut after: Option<Handle> = None;
+        while let Some(task) = steps.pop_back() {
+            let mut task = task.unrolled();
+            let is_first = steps.is_empty();
+            if task.is_empty_group() && !(is_first && ready.is_empty()) {
+                continue;
+            }
+            if how.unroll && task.has_chain_as_body() {
+                steps.extend(task.unroll_body());
+                continue;
+            }
+            if is_first {
+                task.take_arguments(how.args);
+            }
+            if let Canvas::Chain(tasks) = task.canvas {
+                steps.extend(tasks);
+                continue;
+            }
+            let is_last = ready.is_empty();
+            if task.is_group()
+                && let (Some(body), Some(result)) = (ready.pop(), results.pop())
+            {
+                task = chord(into_members(task), body);
+                after = self.unlink(results.last().copied(), result).or(after);
+            }
+            let place = if is_last {
+                how.place.clone()
+            } else {
+                let root_id = how.place.root_id.clone();
+                Place {
+                    root_id,
+                    ..Place::default()
+                }
+            };
+            let result = self.freeze(&mut task, place);
+            if let Some(after) = after.filter(|&after| self.parent(after).is_none())
+                && !ready.is_empty()
+            {
+                self.set_parent(after, Some(result));
+            }
+            for errback in how.link_error {
+                task.link_step_error(errback);
+            }
+            // What comes before a chord comes before its header.
+            after = Some(if task.is_chord() {
+                self.oldest(result)
+            } else {
+                result
+            });
+            ready.push(task);
+            results.push(result);
+        }
+        (ready, results)
+    }
+
+    /// Frees the result that follows `parent` for a new one, if there is one
+    /// among the ancestors of `newest`.
+    fn unlink(&mut self, newest: Option<Handle>, parent: Handle) -> Option<Handle> {
+        let child = self.child_of(newest?, parent)?;
+        self.set_parent(child, None);
+        Some(child)
+    }
+}
+
+fn replace_if_some<T>(old: &mut Option<T>, new: Option<T>) {
+    if new.is_some() {
+        *old = new;
+    }
+}
+
+fn into_members(group: Signature) -> Vec<Signature> {
+    match group.canvas {
+        Canvas::Group(tasks) => tasks,
+        _ => Vec::new(),
+    }
+}
+
+/// The tasks with those of groups in place of the groups, in order. (Celery
+/// turns the order of a group in a chord's header around.) A chain without
+/// steps has no result and is left out.
+pub(super) fn flatten(tasks: Vec<Signature>) -> Vec<Signature> {
+    let mut flat = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        if task.is_group() {
+            flat.extend(flatten(into_members(task)));
+        } else if !task.is_empty_chain() {
+            flat.push(task);
+        }
+    }
+    flat
+}
+
+/// Takes apart what stands at the head of a chain until a task stands there,
+/// which is the one that gets the chain's arguments. A chain of nothing but
+/// empty groups keeps one, whose result is an empty list.
+fn splice_head(tasks: Vec<Signature>) -> VecDeque<Signature> {
+    let mut steps = VecDeque::from(tasks);
+    let mut empty_group = None;
+    while let Some(head) = steps.pop_front() {
+        let head = head.unrolled();
+        if let Canvas::Chain(tasks) = head.canvas {
+            for task in tasks.into_iter().rev() {
+                steps.push_front(task);
+            }
+        } else if head.is_empty_group() && !steps.is_empty() {
+            empty_group = Some(head);
+        } else {
+            steps.push_front(head);
+            return steps;
+        }
+    }
+    steps.extend(empty_group);
+    steps
+}
+
+impl Signature {
+    /// Whether it is a chord whose body is a chain that begins with a task.
+    fn has_chain_as_body(&self) -> bool {
+        let Canvas::Chord {
+            body: Some(body), ..
+        } = &self.canvas
+        else {
+            return false;
+        };
+        match &body.canvas {
+            Canvas::Chain(steps) => steps.first().is_some_and(|first| !first.is_group()),
+            _ => false,
+        }
+    }
+
+    /// The chord with the first step of its body, and then the other steps.
+    fn unroll_body(mut self) -> Vec<Self> {
+        let Canvas::Chord { body, .. } = &mut self.canvas else {
+            return vec![self];
+        };
+        let Some(chain) = body.take() else {
+            return vec![self];
+        };
+        let options = chain.options.for_first_step();
+        let mut steps = chain.into_steps().into_iter();
+        *body = steps
+            .next()
+            .map(|first| Box::new(first.merged(&[], options)));
+        std::iter::once(self).chain(steps).collect()
+    }
+
+    /// Splits the bodies of chords in a chain. As `_chain._unroll_chords`.
+    pub(super) fn unroll_chords(&mut self) {
+        let Canvas::Chain(tasks) = &mut self.canvas else {
+            return;
+        };
+        let mut pending = VecDeque::from(std::mem::take(tasks));
+        while let Some(mut task) = pending.pop_front() {
+            task.unroll_chords();
+            if task.has_chain_as_body() {
+                for step in task.unroll_body().into_iter().rev() {
+                    pending.push_front(step);
+                }
+            } else {
+                tasks.push(task);
+            }
+        }
+    }
+
+    /// Takes the arguments of the chain that it is the first step of.
+    fn take_arguments(&mut self, args: &[Value]) {
+        match &mut self.canvas {
+            Canvas::Group(tasks) => {
+                for task in tasks {
+                    task.take_arguments(args);
+                }
+            }
+            _ => self.prepend(args),
+        }
+    }
+
+    /// As a chain's own errback on one of its steps.
+    fn link_step_error(&mut self, errback: &Self) {
+        self.add_link_error(errback, false);
+        if let Canvas::Chord {
+            body: Some(body), ..
+        } = &mut self.canvas
+        {
+            push_new(&mut body.options.link_error, errback.clone());
+        }
+    }
+}
+
+impl Options {
+    /// What a chain hands on to its first step: all but what it uses itself.
+    pub(super) fn for_first_step(&self) -> Self {
+        Self {
+            chord: None,
+            group_id: None,
+            group_index: None,
+            link: None,
+            link_error: None,
+            parent_id: None,
+            root_id: None,
+            task_id: None,
+            ..self.clone()
+        }
+    }
+}

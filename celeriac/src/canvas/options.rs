@@ -1,0 +1,174 @@
+//! How a signature is sent: the options of `apply_async`.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Number, Value};
+
+use super::Signature;
+
+/// The options of `apply_async`, under Celery's names. What is `None` leaves
+/// the choice to the task, its route or the settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// The task's id; a new one if not given. For a chord, its header's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// Id of the group that it is a member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
+    /// Its place in that group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_index: Option<u64>,
+    /// The first task of the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_id: Option<String>,
+    /// The task that sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+    /// Where a reply goes, for result backends that reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// The body of the chord that it is a header member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chord: Option<Box<Signature>>,
+    /// The rest of its chain, the next task last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Vec<Signature>>,
+    /// Callbacks.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "one_or_many"
+    )]
+    pub link: Option<Vec<Signature>>,
+    /// Errbacks.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "one_or_many"
+    )]
+    pub link_error: Option<Vec<Signature>>,
+    /// The queue; the task's route if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "queue_name"
+    )]
+    pub queue: Option<String>,
+    /// 0 to 9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Seconds from sending until it may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countdown: Option<f64>,
+    /// The instant from which it may run (ISO 8601).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
+    /// Seconds from sending, or an instant, after which it may not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Value>,
+    /// Hard limit, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<Number>,
+    /// Soft limit, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_time_limit: Option<Number>,
+    /// Whether no result is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_result: Option<bool>,
+    /// How often it has been retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Another name to show in logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<String>,
+    /// Headers of the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Map<String, Value>>,
+    /// How often the task that it stands for has been replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_task_nesting: Option<u32>,
+    /// Names of the stamps; their values are among [`extra`](Self::extra).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamped_headers: Option<Vec<String>>,
+    /// Whether the sender's result lists it as a child; it does if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_to_parent: Option<bool>,
+    /// Stamps, and what this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Lays each named field of `over` over that of `options`.
+macro_rules! lay_over {
+    ($options:ident, $over:ident: $($field:ident),* $(,)?) => {
+        $(if $over.$field.is_some() {
+            $options.$field = $over.$field;
+        })*
+    };
+}
+
+impl Options {
+    /// These options with `over` laid over them. As `Signature._merge`: group
+    /// and stamps stay what they are once set, or the group would not complete.
+    #[must_use]
+    pub(crate) fn merged(self, mut over: Self) -> Self {
+        if self.group_id.is_some() {
+            over.group_id = None;
+        }
+        if let Some(stamps) = &self.stamped_headers {
+            over.stamped_headers = None;
+            over.extra.retain(|name, _| !stamps.contains(name));
+        }
+        self.overwritten(over)
+    }
+
+    /// These options with all that `over` says. As `dict(options, **over)`.
+    #[must_use]
+    pub(super) fn overwritten(mut self, over: Self) -> Self {
+        lay_over!(self, over:
+            task_id, group_id, group_index, root_id, parent_id, reply_to, chord, chain, link,
+            link_error, queue, priority, countdown, eta, expires, time_limit, soft_time_limit,
+            ignore_result, retries, shadow, headers, replaced_task_nesting, stamped_headers,
+            add_to_parent,
+        );
+        self.extra.extend(over.extra);
+        self
+    }
+
+    /// The stamps by their names.
+    pub(super) fn stamps(&self) -> Map<String, Value> {
+        let names = self.stamped_headers.iter().flatten();
+        names
+            .filter_map(|name| Some((name.clone(), self.extra.get(name)?.clone())))
+            .collect()
+    }
+}
+
+/// A list option may be a single signature: `maybe_list`.
+fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Signature>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Many(Vec<Signature>),
+        One(Box<Signature>),
+    }
+    Ok(Option::deserialize(deserializer)?.map(|form| match form {
+        Form::Many(signatures) => signatures,
+        Form::One(signature) => vec![*signature],
+    }))
+}
+
+/// A queue is its name, or kombu's `Queue` as a dict.
+fn queue_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Name(String),
+        Queue { name: String },
+    }
+    Ok(Option::deserialize(deserializer)?.map(|form| match form {
+        Form::Name(name) | Form::Queue { name } => name,
+    }))
+}

@@ -1,0 +1,95 @@
+//! From a signature to the message of protocol 2 that calls its task
+//! (`celery/app/amqp.py`, `as_task_v2`).
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{Body, Embed, Headers, repr};
+use crate::canvas::{Signature, new_id};
+
+/// Who sends: the ids that a child inherits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lineage {
+    pub root_id: Option<String>,
+    pub parent_id: Option<String>,
+}
+
+/// Headers and body of the message that calls a plain task. `origin` is the
+/// nodename of who sends it.
+pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> (Headers, Body) {
+    let now = Utc::now();
+    let in_seconds = |seconds: f64| {
+        let then = now.checked_add_signed(duration(seconds));
+        then.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339()
+    };
+    let stamps = call.stamps();
+    let options = call.options;
+    let id = options.task_id.unwrap_or_else(new_id);
+    let countdown = options.countdown.filter(|&seconds| seconds != 0.0);
+    let root_id = options.root_id.or_else(|| lineage.root_id.clone());
+    let headers = Headers {
+        lang: Some("rust".to_owned()),
+        argsrepr: Some(repr::args(&call.args)),
+        kwargsrepr: Some(repr::kwargs(&call.kwargs)),
+        shadow: options.shadow,
+        eta: countdown.map(in_seconds).or(options.eta),
+        expires: options.expires.and_then(|expires| match expires {
+            Value::String(instant) => Some(instant),
+            seconds => seconds.as_f64().map(in_seconds),
+        }),
+        group: options.group_id,
+        group_index: options.group_index,
+        retries: options.retries.unwrap_or_default(),
+        timelimit: (options.time_limit, options.soft_time_limit),
+        root_id: root_id.or_else(|| Some(id.clone())),
+        parent_id: options.parent_id.or_else(|| lineage.parent_id.clone()),
+        origin: Some(origin.to_owned()),
+        ignore_result: options.ignore_result,
+        replaced_task_nesting: options.replaced_task_nesting.unwrap_or_default(),
+        stamped_headers: options.stamped_headers,
+        stamps: Some(stamps),
+        task: call.task,
+        id,
+        // Headers of the user's own go beside Celery's.
+        extra: options.headers.unwrap_or_default(),
+    };
+    let body = Body {
+        args: call.args,
+        kwargs: call.kwargs,
+        embed: Embed {
+            callbacks: options.link,
+            errbacks: options.link_error,
+            chain: options.chain,
+            chord: options.chord.map(|body| *body),
+            ..Embed::default()
+        },
+    };
+    (headers, body)
+}
+
+fn duration(seconds: f64) -> chrono::Duration {
+    // Microseconds, as Python's timedelta.
+    chrono::Duration::microseconds((seconds * 1e6) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_senseless_countdown_is_no_panic() {
+        let mut signature = Signature::new("t.add");
+        signature.options.countdown = Some(1e300);
+        let (headers, _) = task_message(signature, &Lineage::default(), "here");
+        assert!(headers.eta.is_some());
+    }
+
+    #[test]
+    fn stamps_and_own_headers_travel() {
+        let signature = Signature::new("t.add").stamp("tenant", "a").header("x", 1);
+        let (headers, _) = task_message(signature, &Lineage::default(), "here");
+        assert_eq!(headers.stamped_headers, Some(vec!["tenant".to_owned()]));
+        assert_eq!(headers.stamps.unwrap_or_default()["tenant"], "a");
+        assert_eq!(headers.extra["x"], 1);
+    }
+}

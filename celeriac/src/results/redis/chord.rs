@@ -1,0 +1,186 @@
+//! Chords in Redis, beside each group's key: `.j` the members' results by
+//! their places, `.s` how many there will be, `.t` how many more were added,
+//! `.d` who has been counted, `.c` which worker runs the body
+//! (`celery/backends/redis.py`, `on_chord_part_return`). Celery before 5.7
+//! knows no `.d` and `.c`, and does without.
+
+use ::redis::AsyncCommands;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::RedisResults;
+use crate::error::Error;
+use crate::results::chord::{ChordPart, ChordProgress, ChordStore, StoredPart};
+
+/// A worker that has to run a body and dies is given up after this, seconds.
+const CLAIM: u64 = 10;
+/// The same once the results have been read, and it is about to send.
+const HOLD: u64 = 60;
+/// For so long a late repetition of a member finds its chord done, seconds.
+const DONE: u64 = 300;
+
+/// Counts a member once. `KEYS`: `.j .s .t .d .c` and the group's own. `ARGV`:
+/// member, encoded result, place, seconds to live, seconds of a claim, token.
+const PART: &str = r#"
+local results, size, added, counted, claim, group = unpack(KEYS)
+local member, encoded, place, expires, lease, token = unpack(ARGV)
+if redis.call('GET', claim) == 'done' then return 0 end
+if redis.call('SADD', counted, member) == 1 then
+  redis.call('ZADD', results, place, encoded)
+end
+if expires ~= '0' then
+  for _, key in ipairs(KEYS) do
+    if key ~= claim then redis.call('EXPIRE', key, expires) end
+  end
+end
+local expected = redis.call('GET', size)
+if not expected then return 0 end
+expected = tonumber(expected) + tonumber(redis.call('GET', added) or '0')
+if redis.call('ZCARD', results) ~= expected then return 0 end
+if redis.call('SET', claim, token, 'NX', 'EX', lease) then return 1 end
+return redis.call('GET', claim) == token and 1 or 0
+"#;
+
+/// Keeps a claim, or takes one that nobody holds. `KEYS`: `.c .s`. `ARGV`:
+/// token, seconds.
+const HOLD_ON: &str = r#"
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+if not holder and redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"#;
+
+/// Forgets a chord whose claim is held. `KEYS`: `.c .j .t .s .d`. `ARGV`:
+/// token, seconds.
+const FINISH: &str = r#"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', unpack(KEYS, 2))
+redis.call('SET', KEYS[1], 'done', 'EX', ARGV[2])
+return 1
+"#;
+
+fn key(group_id: &str, suffix: &str) -> String {
+    format!("celery-taskset-meta-{group_id}{suffix}")
+}
+
+impl RedisResults {
+    /// Sets a key that lives as long as a result.
+    async fn set(&self, key: String, value: String) -> Result<(), Error> {
+        let mut connection = self.connection.clone();
+        Ok(match self.expires {
+            0 => connection.set(key, value).await?,
+            expires => connection.set_ex(key, value, expires).await?,
+        })
+    }
+}
+
+#[async_trait]
+impl ChordStore for RedisResults {
+    async fn set_chord_size(&self, group_id: &str, size: u64) -> Result<(), Error> {
+        // The same canvas sent again is a new run.
+        let () = self.connection.clone().del(key(group_id, ".c")).await?;
+        self.set(key(group_id, ".s"), size.to_string()).await
+    }
+
+    async fn add_to_chord(&self, group_id: &str) -> Result<(), Error> {
+        Ok(self.connection.clone().incr(key(group_id, ".t"), 1).await?)
+    }
+
+    async fn chord_part(&self, part: &ChordPart<'_>) -> Result<ChordProgress, Error> {
+        let encoded = json!([1, part.task_id, part.state, part.result]).to_string();
+        let place = part
+            .index
+            .map_or("+inf".to_owned(), |index| index.to_string());
+        let script = &self.chords.part;
+        let mut call = script.prepare_invoke();
+        for suffix in [".j", ".s", ".t", ".d", ".c", ""] {
+            call.key(key(part.group_id, suffix));
+        }
+        call.arg(format!("{}:{place}", part.task_id))
+            .arg(encoded)
+            .arg(place)
+            .arg(self.expires)
+            .arg(CLAIM)
+            .arg(part.token);
+        let complete: bool = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(match complete {
+            true => ChordProgress::Complete,
+            false => ChordProgress::Waiting,
+        })
+    }
+
+    async fn chord_parts(&self, group_id: &str) -> Result<Vec<StoredPart>, Error> {
+        let key = key(group_id, ".j");
+        let stored: Vec<Vec<u8>> = self.connection.clone().zrange(key, 0, -1).await?;
+        let part = |encoded: Vec<u8>| {
+            let (_, task_id, state, result): (Value, _, _, _) = serde_json::from_slice(&encoded)?;
+            Ok(StoredPart {
+                task_id,
+                state,
+                result,
+            })
+        };
+        stored.into_iter().map(part).collect()
+    }
+
+    async fn hold_chord(&self, group_id: &str, token: &str) -> Result<bool, Error> {
+        let mut call = self.chords.hold.key(key(group_id, ".c"));
+        call.key(key(group_id, ".s")).arg(token).arg(HOLD);
+        Ok(call.invoke_async(&mut self.connection.clone()).await?)
+    }
+
+    async fn finish_chord(&self, group_id: &str, token: &str) -> Result<(), Error> {
+        let mut call = self.chords.finish.prepare_invoke();
+        for suffix in [".c", ".j", ".t", ".s", ".d"] {
+            call.key(key(group_id, suffix));
+        }
+        call.arg(token).arg(DONE);
+        let held: bool = call.invoke_async(&mut self.connection.clone()).await?;
+        if !held {
+            tracing::warn!(
+                "Chord {group_id}: another worker has taken over; its keys are left to expire"
+            );
+        }
+        Ok(())
+    }
+
+    async fn fail_chord(&self, group_id: &str) -> Result<(), Error> {
+        Ok(self.connection.clone().del(key(group_id, ".s")).await?)
+    }
+
+    async fn save_group(&self, group_id: &str, tuple: &Value) -> Result<(), Error> {
+        let encoded = json!({"result": tuple}).to_string();
+        self.set(key(group_id, ""), encoded).await
+    }
+
+    async fn restore_group(&self, group_id: &str) -> Result<Option<Value>, Error> {
+        let stored: Option<Vec<u8>> = self.connection.clone().get(key(group_id, "")).await?;
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        let mut stored: Value = serde_json::from_slice(&stored)?;
+        Ok(Some(stored["result"].take()))
+    }
+
+    async fn forget_group(&self, group_id: &str) -> Result<(), Error> {
+        Ok(self.connection.clone().del(key(group_id, "")).await?)
+    }
+}
+
+/// The scripts that count chords.
+pub(super) struct ChordScripts {
+    part: ::redis::Script,
+    hold: ::redis::Script,
+    finish: ::redis::Script,
+}
+
+impl Default for ChordScripts {
+    fn default() -> Self {
+        Self {
+            part: ::redis::Script::new(PART),
+            hold: ::redis::Script::new(HOLD_ON),
+            finish: ::redis::Script::new(FINISH),
+        }
+    }
+}

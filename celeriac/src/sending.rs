@@ -1,0 +1,170 @@
+//! Sending a canvas: its plan becomes messages, routed, and these go out
+//! (`celery.app.base.Celery.send_task`).
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use serde_json::Value;
+
+use crate::app::App;
+use crate::canvas::{Canvas, Handle, Plan, Signature};
+use crate::error::Error;
+use crate::events;
+use crate::message::{Envelope, Lineage, task_message};
+use crate::results::AsyncResult;
+use crate::task::Context;
+use crate::transport::Outgoing;
+
+/// What a plan writes and publishes. Doing it again does no harm: the ids of
+/// tasks and deliveries are in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sending {
+    chord_sizes: Vec<(String, u64)>,
+    groups: Vec<(String, Value)>,
+    messages: Vec<Outgoing>,
+}
+
+impl Sending {
+    /// One message by itself.
+    pub fn message(message: Outgoing) -> Self {
+        Self {
+            messages: vec![message],
+            ..Self::default()
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+impl App {
+    /// Sends a task or a canvas. Within a task, what is sent is that task's
+    /// child. As `apply_async`.
+    ///
+    /// # Errors
+    /// [`Error::Canvas`] if it cannot be sent, [`Error::NoResultBackend`] for a
+    /// chord whose results would have no place to wait in.
+    pub async fn send(&self, signature: Signature) -> Result<AsyncResult, Error> {
+        let (plan, result) = Plan::of(signature)?;
+        let result = AsyncResult::promised(self, &plan.promises, result);
+        self.send_plan(plan).await?;
+        Ok(result)
+    }
+
+    /// Sends many tasks in one round trip; handles in the same order.
+    pub async fn send_many(
+        &self,
+        signatures: impl IntoIterator<Item = Signature>,
+    ) -> Result<Vec<AsyncResult>, Error> {
+        let mut plan = Plan::default();
+        let results = signatures
+            .into_iter()
+            .map(|signature| plan.add(signature))
+            .collect::<Result<Vec<Handle>, _>>()?;
+        let results = results
+            .into_iter()
+            .map(|result| AsyncResult::promised(self, &plan.promises, result))
+            .collect();
+        self.send_plan(plan).await?;
+        Ok(results)
+    }
+
+    async fn send_plan(&self, plan: Plan) -> Result<(), Error> {
+        let parent = Context::current();
+        let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
+        let children: Vec<Value> = plan.children().collect();
+        self.submit(&self.prepare(plan, &lineage)?).await?;
+        if let Some(parent) = parent {
+            parent.add_children(children);
+        }
+        Ok(())
+    }
+
+    /// The messages of a plan.
+    pub(crate) fn prepare(&self, plan: Plan, lineage: &Lineage) -> Result<Sending, Error> {
+        let messages = plan.calls.into_iter();
+        Ok(Sending {
+            chord_sizes: plan.chord_sizes,
+            groups: plan.groups,
+            messages: messages
+                .map(|call| self.message(call, lineage))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The message of a call, routed.
+    fn message(&self, call: Signature, lineage: &Lineage) -> Result<Outgoing, Error> {
+        let settings = self.settings();
+        let route = settings.task_routes.lookup(route_name(&call));
+        let route = route.cloned().unwrap_or_default();
+        let queue = call.options.queue.clone().or(route.queue);
+        let queue = queue.unwrap_or_else(|| settings.task_default_queue.clone());
+        let priority = call.options.priority.or(route.priority);
+        let priority = priority.or(settings.task_default_priority).unwrap_or(0);
+        let reply_to = call.options.reply_to.clone();
+        let (headers, body) = task_message(call, lineage, self.origin());
+        let mut envelope = Envelope::new(headers, &body, &queue, priority)?;
+        envelope.properties.reply_to = reply_to.or(envelope.properties.reply_to);
+        Ok(Outgoing { envelope, queue })
+    }
+
+    /// Writes what chords count by, and then publishes. A header's task may
+    /// end before the next is published, so the sizes come first.
+    pub(crate) async fn submit(&self, sending: &Sending) -> Result<(), Error> {
+        for (group_id, size) in &sending.chord_sizes {
+            self.results()?.set_chord_size(group_id, *size).await?;
+        }
+        for (group_id, tuple) in &sending.groups {
+            self.results()?.save_group(group_id, tuple).await?;
+        }
+        self.publish(&sending.messages).await
+    }
+
+    /// Publishes under `task_publish_retry_policy`.
+    pub(crate) async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let settings = self.settings();
+        let policy = settings.task_publish_retry_policy;
+        let retries = if settings.task_publish_retry {
+            policy.max_retries
+        } else {
+            0
+        };
+        let pause = Duration::from_secs_f64(policy.interval_step.max(0.05));
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(pause)
+            .with_max_delay(Duration::from_secs_f64(policy.interval_max.max(0.05)))
+            .with_max_times(retries);
+        (|| self.transport().publish(messages))
+            .retry(backoff)
+            .await?;
+        self.tell_of(messages).await;
+        Ok(())
+    }
+
+    /// Sends the events of messages that have been sent, if
+    /// `task_send_sent_event` asks for them.
+    async fn tell_of(&self, messages: &[Outgoing]) {
+        if !self.settings().task_send_sent_event {
+            return;
+        }
+        let exchange = &self.settings().event_exchange;
+        let events = events::sent(messages, self.origin(), self.clock(), exchange);
+        if let Err(error) = self.transport().broadcast(&events).await {
+            tracing::debug!(%error, "cannot tell what has been sent");
+        }
+    }
+}
+
+/// A map goes where its task goes.
+fn route_name(call: &Signature) -> &str {
+    let mapped = match call.canvas {
+        Canvas::Map | Canvas::Starmap => call.kwargs.get("task"),
+        _ => None,
+    };
+    let name = mapped.and_then(|task| task.get("task")?.as_str());
+    name.unwrap_or(&call.task)
+}

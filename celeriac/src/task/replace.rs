@@ -1,0 +1,92 @@
+//! A canvas in the place of a running task (`celery.app.task.Task.replace`).
+
+use super::Failure;
+use crate::canvas::{Canvas, Place, Promises, Signature};
+use crate::message::{Body, Headers};
+
+/// What is sent in the place of the task with these headers and this body: it
+/// takes over id, group, chord, callbacks and the rest of the chain.
+/// `errbacks_on_header`: `task_allow_error_cb_on_chord_header`.
+pub(crate) fn replacement(
+    mut signature: Signature,
+    headers: &Headers,
+    body: &Body,
+    errbacks_on_header: bool,
+) -> Result<Signature, Failure> {
+    check(&signature)?;
+    signature = with_single_result(signature);
+    for callback in body.embed.callbacks.iter().flatten() {
+        signature.add_link(callback.clone());
+    }
+    for errback in body.embed.errbacks.iter().flatten() {
+        signature.add_link_error(errback, errbacks_on_header);
+    }
+    move_links_to_last_step(&mut signature);
+    let place = Place {
+        task_id: Some(headers.id.clone()),
+        ..Place::default()
+    };
+    Promises::default().freeze(&mut signature, place);
+    let nesting = headers.replaced_task_nesting + 1;
+    let options = &mut signature.options;
+    options.chord = body.embed.chord.clone().map(Box::new);
+    options.group_id = headers.group.clone();
+    options.group_index = headers.group_index;
+    options.root_id = headers.root_id.clone();
+    options.replaced_task_nesting = Some(nesting);
+    if let Canvas::Chain(steps) = &mut signature.canvas {
+        for step in steps {
+            step.options.replaced_task_nesting = Some(nesting);
+        }
+    }
+    for step in body.embed.chain.iter().flatten().rev() {
+        let mut step = step.clone();
+        step.options.replaced_task_nesting = Some(nesting);
+        signature = signature | step;
+    }
+    Ok(signature)
+}
+
+fn check(signature: &Signature) -> Result<(), Failure> {
+    let improper = |text| Failure::new("celery.exceptions.ImproperlyConfigured", text);
+    if signature.options.chord.is_some() {
+        let text = "A signature replacing a task must not be part of a chord";
+        return Err(improper(text));
+    }
+    if matches!(&signature.canvas, Canvas::Chain(steps) if steps.is_empty()) {
+        return Err(improper("Cannot replace with an empty chain"));
+    }
+    Ok(())
+}
+
+/// A group has no result of its own that could stand for the task's: a body
+/// that hands on the list of its results has.
+fn with_single_result(signature: Signature) -> Signature {
+    let accumulate = || Signature::new("celery.accumulate").kwarg("index", 0);
+    match signature.canvas {
+        Canvas::Group(_) => signature | accumulate(),
+        Canvas::Chain(mut steps) if ends_in_group(&steps) => {
+            let last = steps.pop().map(|group| group | accumulate());
+            steps.extend(last);
+            Signature {
+                canvas: Canvas::Chain(steps),
+                ..signature
+            }
+        }
+        _ => signature,
+    }
+}
+
+/// More steps may be added to a chain, and its callbacks come before them.
+fn move_links_to_last_step(signature: &mut Signature) {
+    if let Canvas::Chain(steps) = &mut signature.canvas
+        && let (Some(last), Some(links)) = (steps.last_mut(), signature.options.link.take())
+    {
+        last.options.link.get_or_insert_default().extend(links);
+    }
+}
+
+fn ends_in_group(steps: &[Signature]) -> bool {
+    let last = steps.last().map(|step| &step.canvas);
+    matches!(last, Some(Canvas::Group(_)))
+}

@@ -1,0 +1,175 @@
+//! A chord's member has ended: counting it, and what follows when it was the
+//! last (`celery/backends/redis.py`, `on_chord_part_return`).
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::settle::{GaveUp, Settlement, insist};
+use crate::canvas::{Options, Signature, new_id};
+use crate::error::Error;
+use crate::results::chord::{ChordPart, ChordProgress, StoredPart};
+use crate::results::{AsyncResult, states};
+use crate::task::Failure;
+
+/// A member of a chord's header.
+pub(super) struct Member<'a> {
+    pub task_id: &'a str,
+    pub group_id: &'a str,
+    pub index: Option<u64>,
+    /// The chord's body.
+    pub body: &'a Signature,
+}
+
+impl<'a> Member<'a> {
+    /// The member that a signature not yet sent is, if it is one.
+    pub fn of(signature: &'a Signature) -> Option<Self> {
+        let options = &signature.options;
+        Some(Self {
+            task_id: options.task_id.as_deref()?,
+            group_id: options.group_id.as_deref()?,
+            index: options.group_index,
+            body: options.chord.as_deref()?,
+        })
+    }
+}
+
+/// Why a chord's body does not run.
+pub(super) struct ChordFailure {
+    /// The `ChordError` that names the member.
+    pub error: Failure,
+    /// The member's own exception.
+    pub cause: Option<Failure>,
+}
+
+impl ChordFailure {
+    fn new(text: String, cause: Option<Failure>) -> Self {
+        let error = Failure::new("celery.exceptions.ChordError", text);
+        Self { error, cause }
+    }
+}
+
+impl Settlement<'_> {
+    /// This task as a member of a chord's header, if it is one.
+    pub(super) fn member(&self) -> Option<Member<'_>> {
+        let headers = self.request().headers();
+        Some(Member {
+            task_id: &headers.id,
+            group_id: headers.group.as_deref()?,
+            index: headers.group_index,
+            body: self.request().body.embed.chord.as_ref()?,
+        })
+    }
+
+    /// Counts a member's end. The last one sends the body, or fails it.
+    pub(super) async fn count(
+        &self,
+        member: Option<Member<'_>>,
+        state: &str,
+        result: &Value,
+    ) -> Result<(), GaveUp> {
+        let (Some(member), Some(store)) = (member, self.shared().app.result_store()) else {
+            return Ok(());
+        };
+        let token = new_id();
+        let part = ChordPart {
+            group_id: member.group_id,
+            index: member.index,
+            task_id: member.task_id,
+            state,
+            result,
+            token: &token,
+        };
+        let count = || store.chord_part(&part);
+        match insist(self.shared(), "count a chord's member", count).await? {
+            ChordProgress::Waiting => Ok(()),
+            ChordProgress::Complete => self.complete(member.group_id, member.body, &token).await,
+        }
+    }
+
+    /// Runs or fails the body of a chord all of whose members have ended.
+    async fn complete(&self, group_id: &str, body: &Signature, token: &str) -> Result<(), GaveUp> {
+        let shared = self.shared();
+        let Some(store) = shared.app.result_store() else {
+            return Ok(());
+        };
+        let failure = match self.header_results(group_id).await? {
+            Err(failure) => failure,
+            Ok(results) => {
+                let hold = || store.hold_chord(group_id, token);
+                if !insist(shared, "hold a chord", hold).await? {
+                    tracing::warn!("Chord {group_id}: another worker runs its body");
+                    return Ok(());
+                }
+                let sent = self.send_body(body, results).await?;
+                let finish = || store.finish_chord(group_id, token);
+                insist(shared, "finish a chord", finish).await?;
+                let Err(error) = sent else { return Ok(()) };
+                ChordFailure::new(format!("Callback error: {error}"), None)
+            }
+        };
+        tracing::error!("Chord '{group_id}' raised: {}", failure.error);
+        self.fail_body(body, &failure).await?;
+        let fail = || store.fail_chord(group_id);
+        insist(shared, "fail a chord", fail).await
+    }
+
+    async fn send_body(
+        &self,
+        body: &Signature,
+        results: Value,
+    ) -> Result<Result<(), Error>, GaveUp> {
+        self.send_as_parent(|plan| {
+            plan.apply(body.clone(), &[results], Options::default())?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The list of a header's results, or the first failure among them.
+    async fn header_results(&self, group_id: &str) -> Result<Result<Value, ChordFailure>, GaveUp> {
+        let app = &self.shared().app;
+        let read = || async {
+            let store = app.results()?;
+            if let Some(tuple) = store.restore_group(group_id).await? {
+                return self.join(&tuple).await;
+            }
+            Ok(values(store.chord_parts(group_id).await?))
+        };
+        insist(self.shared(), "read a chord's results", read).await
+    }
+
+    /// The results of a header with groups in it, in their places.
+    async fn join(&self, tuple: &Value) -> Result<Result<Value, ChordFailure>, Error> {
+        let app = &self.shared().app;
+        let seconds = app.settings().result_chord_join_timeout;
+        let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let Some(header) = AsyncResult::from_tuple(app, tuple) else {
+            let text = "Join error: the saved group cannot be read".to_owned();
+            return Ok(Err(ChordFailure::new(text, None)));
+        };
+        let cause = match header.value(timeout).await {
+            Ok(results) => return Ok(Ok(results)),
+            Err(Error::TaskFailed(failed)) => failed.failure,
+            Err(Error::Timeout(_)) => {
+                let class = "celery.exceptions.TimeoutError";
+                Failure::new(class, "The operation timed out.")
+            }
+            Err(error) => return Err(error),
+        };
+        let text = format!("Join error: {}", cause.repr());
+        Ok(Err(ChordFailure::new(text, Some(cause))))
+    }
+}
+
+fn values(parts: Vec<StoredPart>) -> Result<Value, ChordFailure> {
+    let value = |part: StoredPart| {
+        if !states::is_failure(&part.state) {
+            return Ok(part.result);
+        }
+        let cause = Failure::from_meta(&part.result);
+        let text = format!("Dependency {} raised {}", part.task_id, cause.repr());
+        Err(ChordFailure::new(text, Some(cause)))
+    };
+    parts.into_iter().map(value).collect()
+}

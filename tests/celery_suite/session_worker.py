@@ -1,0 +1,70 @@
+"""The one worker that a session's tests share."""
+
+import os
+import sys
+from pathlib import Path
+
+from celery.utils.nodenames import anon_nodename
+from t.integration.tasks import identity
+
+from celery_suite.watch import Watch
+from support.process import Process
+from support.waiting import until
+from support.workers import environment, rust_worker
+
+SUITE = Path.cwd()
+TESTS = Path(__file__).parent.parent
+
+
+def python_worker(redis, directory, node):
+    argv = [sys.executable, "-m", "celery", "-A", "celery_suite.python_app", "worker",
+            "-n", node, "-c", 1, "--loglevel", "INFO", "-E",
+            "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    env = environment(redis, redis)
+    env["PYTHONPATH"] = os.pathsep.join([str(SUITE), str(TESTS)])
+    return Process(node, argv, directory, env)
+
+
+def our_worker(redis, directory, node):
+    settings = {"task_track_started": False}
+    return rust_worker(redis, redis, directory, node, ["celery"], 1, settings)
+
+
+class SessionWorker:
+    """What the tests take for Celery's embedded worker: same name, one slot."""
+
+    def __init__(self, kind, redis, app, directory):
+        self.kind, self.redis, self.app, self.directory = kind, redis, app, directory
+        self.watch = Watch(redis)
+        self.start()
+
+    def start(self):
+        self.process = self.kind(self.redis, self.directory, anon_nodename())
+        result = identity.delay("up")
+
+        def answered():
+            assert self.process.running, f"ended with {self.process.child.returncode}"
+            return result.ready()
+
+        until(answered, "the worker runs a task", 20)
+        # `Watch` learns from them what is done.
+        self.app.control.enable_events()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def restart(self):
+        """A worker that remembers nothing."""
+        self.process.kill()
+        self.start()
+
+    def reset(self):
+        """Nothing that a failed test has left is there for the next one."""
+        self.process.kill()
+        self.redis.client.flushall()
+        self.start()
+
+    def stop(self):
+        self.watch.close()
+        self.process.stop()
