@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::{Shared, life};
+use crate::control;
 use crate::error::Error;
 use crate::transport::Delivery;
 
@@ -24,6 +25,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) async fn consume(shared: &Arc<Shared>) {
     let mut pause = SHORTEST_PAUSE;
     let mut declared = false;
+    let mut lost = false;
     let mut queues = shared.queues.watch();
     while !shared.shutdown.is_warm() {
         let names = queues.borrow_and_update().clone();
@@ -40,9 +42,13 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
             Ok((deliveries, permits)) => {
                 pause = SHORTEST_PAUSE;
                 start(shared, deliveries, permits);
+                if std::mem::take(&mut lost) {
+                    catch_up(shared);
+                }
             }
             Err(error) => {
                 declared = false;
+                lost = true;
                 complain(shared, &error, pause);
                 tokio::select! {
                     () = sleep(pause) => {}
@@ -84,6 +90,14 @@ fn start(shared: &Arc<Shared>, deliveries: Vec<Delivery>, mut room: OwnedSemapho
                 .lives
                 .spawn(life::live(shared_by_life, delivery, permit));
         }
+    }
+}
+
+/// Learns what others were told while the connection was lost.
+fn catch_up(shared: &Arc<Shared>) {
+    if shared.society.mingle {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { control::mingle(&shared).await });
     }
 }
 

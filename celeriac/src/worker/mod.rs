@@ -115,6 +115,7 @@ pub(crate) struct Shared {
     pub tunings: Tunings,
     /// Tells monitors.
     pub events: Dispatcher,
+    society: Society,
     pub elections: Elections,
     pub samples: Samples,
     pub started: Instant,
@@ -299,6 +300,7 @@ impl Worker {
                 self.task_events,
             ),
             nodename,
+            society: self.society,
             elections: Elections::default(),
             samples: Samples::default(),
             started: Instant::now(),

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use ::redis::aio::ConnectionManager;
 use ::redis::{AsyncCommands, Client, FromRedisValue, PushInfo, PushKind, Script};
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -175,49 +176,44 @@ struct ReplyQueue {
     key: String,
     table: String,
     member: String,
+    client: Client,
+    /// Of the transport; outlives the one that reads.
+    connection: ConnectionManager,
 }
 
-impl RedisTransport {
+impl ReplyQueue {
     /// Reads replies until nobody wants them, and removes the list then.
-    async fn collect(
-        self_connection: ::redis::aio::ConnectionManager,
-        client: Client,
-        queue: ReplyQueue,
-        listener: UnboundedSender<Notice>,
-        end: CancellationToken,
-    ) {
-        let reading = async {
-            while let Err(error) = read_replies(&client, &queue.key, &listener).await {
-                tracing::debug!(%error, "cannot read replies; trying again");
-                sleep(PAUSE).await;
-            }
-        };
-        tokio::select! {
-            () = reading => {}
-            () = end.cancelled() => {}
-        }
+    async fn serve(mut self, listener: UnboundedSender<Notice>, end: CancellationToken) {
+        end.run_until_cancelled(self.read(&listener)).await;
         let mut pipeline = ::redis::pipe();
-        pipeline.srem(&queue.table, &queue.member).ignore();
-        pipeline.del(&queue.key).ignore();
-        let mut connection = self_connection;
-        if let Err(error) = pipeline.exec_async(&mut connection).await {
+        pipeline.srem(&self.table, &self.member).ignore();
+        pipeline.del(&self.key).ignore();
+        if let Err(error) = pipeline.exec_async(&mut self.connection).await {
             tracing::debug!(%error, "cannot remove a reply queue; it expires");
         }
     }
-}
 
-async fn read_replies(
-    client: &Client,
-    key: &str,
-    listener: &UnboundedSender<Notice>,
-) -> Result<(), Error> {
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&redis_link::plain())
-        .await?;
-    loop {
-        let reply: Option<(String, Vec<u8>)> = connection.brpop(key, BLOCK).await?;
-        if let Some((_, payload)) = reply {
-            hand_over(listener, &payload);
+    async fn read(&self, listener: &UnboundedSender<Notice>) {
+        while let Err(error) = self.read_on_one_connection(listener).await {
+            tracing::debug!(%error, "cannot read replies; trying again");
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn read_on_one_connection(
+        &self,
+        listener: &UnboundedSender<Notice>,
+    ) -> Result<(), Error> {
+        let config = redis_link::plain();
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        loop {
+            let reply: Option<(String, Vec<u8>)> = connection.brpop(&self.key, BLOCK).await?;
+            if let Some((_, payload)) = reply {
+                hand_over(listener, &payload);
+            }
         }
     }
 }
@@ -273,6 +269,8 @@ impl Fanout for RedisTransport {
             key: self.keys.queue(&name, 0),
             member: self.keys.binding(routing_key, &name),
             table,
+            client: self.client.clone(),
+            connection: self.connection(),
         };
         Script::new(BIND)
             .key(&queue.table)
@@ -283,8 +281,7 @@ impl Fanout for RedisTransport {
             .invoke_async::<()>(&mut self.connection())
             .await?;
         let (subscription, listener, end) = Subscription::new();
-        let (connection, client) = (self.connection(), self.client.clone());
-        tokio::spawn(Self::collect(connection, client, queue, listener, end));
+        tokio::spawn(queue.serve(listener, end));
         Ok(subscription)
     }
 }
