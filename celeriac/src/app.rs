@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, hide_password};
 use crate::results::redis::RedisResults;
-use crate::results::{AsyncResult, ResultStore};
+use crate::results::{AsyncResult, Codec, ResultStore};
 use crate::transport::Transport;
 use crate::transport::redis::RedisTransport;
 
@@ -43,7 +43,7 @@ impl App {
         let options = settings.broker_transport_options.clone();
         let transport = Arc::new(RedisTransport::new(&settings.broker_url, options)?);
         let results = settings.result_backend.as_deref().map(|url| {
-            let store = RedisResults::new(url, settings.result_expires)?;
+            let store = RedisResults::new(url, settings.result_expires, Codec::of(&settings))?;
             Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)
         });
         Ok(Self(Arc::new(Inner {

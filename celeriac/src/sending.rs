@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::canvas::{Canvas, Handle, Plan, Signature};
 use crate::error::Error;
 use crate::events;
-use crate::message::{Envelope, Lineage, task_message};
+use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
 use crate::results::AsyncResult;
 use crate::task::Context;
 use crate::transport::Outgoing;
@@ -103,10 +104,23 @@ impl App {
         let priority = call.options.priority.or(route.priority);
         let priority = priority.or(settings.task_default_priority).unwrap_or(0);
         let reply_to = call.options.reply_to.clone();
+        let format = self.format(&call.options.extra)?;
         let (headers, body) = task_message(call, lineage, self.origin());
-        let mut envelope = Envelope::new(headers, &body, &queue, priority)?;
+        let mut envelope = Envelope::with_format(headers, &body, &queue, priority, format)?;
         envelope.properties.reply_to = reply_to.or(envelope.properties.reply_to);
         Ok(Outgoing { envelope, queue })
+    }
+
+    /// How the body of a message is written: as the options `serializer` and
+    /// `compression` of `apply_async` say, else as the settings do.
+    pub(crate) fn format(&self, options: &Map<String, Value>) -> Result<Format, Error> {
+        let settings = self.settings();
+        Ok(Format {
+            serializer: option::<Serializer>(options, "serializer")?
+                .unwrap_or(settings.task_serializer),
+            compression: option::<Compression>(options, "compression")?
+                .or(settings.task_compression),
+        })
     }
 
     /// Writes what chords count by, and then publishes. A header's task may
@@ -157,6 +171,14 @@ impl App {
             tracing::debug!(%error, "cannot tell what has been sent");
         }
     }
+}
+
+fn option<T: DeserializeOwned>(
+    options: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>, serde_json::Error> {
+    let given = options.get(name).filter(|value| !value.is_null());
+    given.cloned().map(serde_json::from_value).transpose()
 }
 
 /// A map goes where its task goes.

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from celery.utils.nodenames import anon_nodename
-from t.integration.tasks import identity
 
 from celery_suite.watch import Watch
 from support.process import Process
@@ -39,11 +38,12 @@ class SessionWorker:
         self.start()
 
     def start(self):
+        self.failed = False
         self.process = self.kind(self.redis, self.directory, anon_nodename())
-        result = identity.delay("up")
+        result = self.app.send_task("t.integration.tasks.identity", ["up"])
 
         def answered():
-            assert self.process.running, f"ended with {self.process.child.returncode}"
+            self.assert_running()
             return result.ready()
 
         until(answered, "the worker runs a task", 20)
@@ -54,16 +54,24 @@ class SessionWorker:
     def pid(self):
         return self.process.pid
 
+    def assert_running(self):
+        assert self.process.running, f"the worker ended with {self.process.child.returncode}"
+
+    def ensure_running(self):
+        if self.failed:
+            self.abandon()
+            self.start()
+        self.assert_running()
+
     def restart(self):
         """A worker that remembers nothing."""
         self.process.kill()
         self.start()
 
-    def reset(self):
-        """Nothing that a failed test has left is there for the next one."""
+    def abandon(self):
+        """Forgets everything that a test has begun."""
         self.process.kill()
         self.redis.client.flushall()
-        self.start()
 
     def stop(self):
         self.watch.close()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::TaskRoutes;
+use crate::message::{Compression, Serializer, serializer};
 use crate::task::Rate;
 
 /// The settings that Celeriac honours. Each means what it means in
@@ -61,6 +62,16 @@ pub struct Settings {
     pub task_publish_retry_policy: PublishRetryPolicy,
     /// Serializers and content types that are read.
     pub accept_content: AcceptContent,
+    /// The same for results; as `accept_content` if not given.
+    pub result_accept_content: Option<AcceptContent>,
+    /// What bodies are written in.
+    pub task_serializer: Serializer,
+    /// What results are written, and read, in.
+    pub result_serializer: Serializer,
+    /// How bodies are compressed.
+    pub task_compression: Option<Compression>,
+    /// How results are compressed; they are read however they are.
+    pub result_compression: Option<Compression>,
     /// Slots: tasks that run at once. One for each core if not given.
     pub worker_concurrency: Option<usize>,
     /// Messages reserved for each slot; 0 is without bound.
@@ -125,6 +136,11 @@ impl Default for Settings {
             task_publish_retry: true,
             task_publish_retry_policy: PublishRetryPolicy::default(),
             accept_content: AcceptContent::default(),
+            result_accept_content: None,
+            task_serializer: Serializer::default(),
+            result_serializer: Serializer::default(),
+            task_compression: None,
+            result_compression: None,
             worker_concurrency: None,
             worker_prefetch_multiplier: 4,
             worker_eta_task_limit: None,
@@ -196,8 +212,19 @@ pub enum QueueOrder {
 
 /// `accept_content`: names or content types.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<String>")]
 pub struct AcceptContent(pub Vec<String>);
+
+impl TryFrom<Vec<String>> for AcceptContent {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        match names.iter().find(|name| !serializer::is_known(name)) {
+            Some(name) => Err(format!("no serializer is called {name:?}")),
+            None => Ok(Self(names)),
+        }
+    }
+}
 
 impl Default for AcceptContent {
     fn default() -> Self {

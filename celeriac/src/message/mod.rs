@@ -6,20 +6,31 @@
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Body`]: arguments and what to do afterwards
 //! - `task_message`: from a signature to its message
+//! - [`Format`]: how a body is written: [`Serializer`] and [`Compression`]
 //! - [`typed`]: values that JSON alone has no type for
 //! - [`repr`]: arguments as Python would print them
 
 mod body;
 mod compression;
 mod envelope;
+mod format;
 mod headers;
+mod instant;
+mod lenient;
+mod msgpack;
+mod protocol1;
 pub mod repr;
+pub(crate) mod serializer;
 mod task_message;
 pub mod typed;
+mod yaml;
 
 pub use body::{Body, Embed};
+pub use compression::Compression;
 pub use envelope::{DeliveryInfo, Envelope, Properties};
+pub use format::Format;
 pub use headers::Headers;
+pub use serializer::Serializer;
 pub(crate) use task_message::{Lineage, task_message};
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.
@@ -37,6 +48,9 @@ pub enum DecodeError {
     /// The body's content type is not in `accept_content`.
     #[error("refusing to deserialize content of type {0}: it is not in accept_content")]
     ContentDisallowed(String),
+    /// The body's content type is accepted, but Rust cannot read it.
+    #[error("cannot deserialize content of type {0}: only json, msgpack and yaml can be read here")]
+    Unreadable(String),
     /// The body is not `[args, kwargs, embed]`.
     #[error("cannot deserialize the body: {0}")]
     Body(#[source] serde_json::Error),

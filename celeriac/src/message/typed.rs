@@ -8,6 +8,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// A value that kombu marks with its type.
@@ -154,6 +155,57 @@ impl WireType for Bytes {
                 .map(Self)
                 .map_err(|error| error.to_string()),
         }
+    }
+}
+
+/// Bytes as typed JSON.
+pub(super) fn bytes(bytes: &[u8]) -> Value {
+    let (kind, value) = Bytes(bytes.to_vec()).write();
+    json!({"__type__": kind, "__value__": value})
+}
+
+/// What a map of typed JSON stands for in Python.
+pub(super) enum Native<'a> {
+    /// `bytes`, in whichever of the two forms.
+    Bytes(Vec<u8>),
+    /// A value of another class, and its text.
+    Other(&'static str, &'a str),
+}
+
+/// The typed value that a map is; `None` for a plain map.
+pub(super) fn native(map: &Map<String, Value>) -> Option<Native<'_>> {
+    if map.len() != 2 {
+        return None;
+    }
+    let value = map.get("__value__")?;
+    let text = value.as_str().or_else(|| value.get("hex")?.as_str())?;
+    let class = match map.get("__type__")?.as_str()? {
+        kind @ ("bytes" | "base64") => {
+            return Bytes::read(kind, text)
+                .ok()
+                .map(|bytes| Native::Bytes(bytes.0));
+        }
+        "datetime" => "datetime",
+        "date" => "date",
+        "time" => "time",
+        "decimal" => "Decimal",
+        "uuid" => "UUID",
+        _ => return None,
+    };
+    Some(Native::Other(class, text))
+}
+
+/// Puts its text in the place of every typed value but bytes, for formats that
+/// have no such type, where the text is better than nothing.
+pub(crate) fn to_plain(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(to_plain),
+        Value::Object(map) => match native(map) {
+            Some(Native::Bytes(_)) => {}
+            Some(Native::Other(_, text)) => *value = text.into(),
+            None => map.values_mut().for_each(to_plain),
+        },
+        _ => {}
     }
 }
 

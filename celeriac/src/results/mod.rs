@@ -2,10 +2,12 @@
 //!
 //! - [`ResultStore`]: a backend; [`chord`]: how it counts chords
 //! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
+//! - [`Codec`]: how it is stored
 //! - [`AsyncResult`]: a client's handle
 
 mod async_result;
 pub mod chord;
+mod codec;
 mod meta;
 pub mod redis;
 
@@ -17,6 +19,7 @@ use crate::error::Error;
 
 pub use async_result::{AsyncResult, TaskFailed};
 pub use chord::ChordStore;
+pub use codec::Codec;
 pub use meta::{TaskMeta, states};
 
 /// A result backend. As `celery.backends.base.Backend`.

@@ -42,7 +42,7 @@ pub struct Request {
 impl Request {
     /// Reads everything that the worker must know before it decides.
     pub(crate) fn new(
-        envelope: Envelope,
+        mut envelope: Envelope,
         accept: &[String],
         queue: Arc<str>,
         hostname: Arc<str>,

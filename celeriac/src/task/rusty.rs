@@ -13,7 +13,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use celery::broker::{Broker, Delivery, DeliveryStream};
 use celery::error::{BrokerError, TaskError as RustyError};
 use celery::protocol::{Message, MessageHeaders, MessageProperties};
@@ -26,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
+use crate::app::App;
 use crate::message::{Body, Envelope, Headers};
 use crate::transport::Outgoing;
 
@@ -182,11 +182,9 @@ impl Broker for Bridge {
             .and_then(|route| route.queue.as_deref())
             .unwrap_or(queue);
         let outgoing = Outgoing {
-            envelope: envelope(message, routed)?,
+            envelope: envelope(&app, message, routed)?,
             queue: routed.to_owned(),
         };
-        let refused =
-            |error: crate::Error| BrokerError::IoError(std::io::Error::other(error.to_string()));
         app.publish(&[outgoing]).await.map_err(refused)
     }
 
@@ -233,7 +231,11 @@ impl Broker for Bridge {
     }
 }
 
-fn envelope(message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
+fn refused(error: crate::Error) -> BrokerError {
+    BrokerError::IoError(std::io::Error::other(error.to_string()))
+}
+
+fn envelope(app: &App, message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
     let theirs = &message.headers;
     let parent = Context::current();
     let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
@@ -258,7 +260,8 @@ fn envelope(message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
         stamps: Some(Map::new()),
         ..Headers::default()
     };
-    let mut envelope = Envelope::new(headers, &Body::default(), queue, 0)?;
-    envelope.body = BASE64_STANDARD.encode(&message.raw_body);
-    Ok(envelope)
+    // rusty-celery writes JSON; the settings may want another format.
+    let body: Body = serde_json::from_slice(&message.raw_body)?;
+    let format = app.format(&Map::new()).map_err(refused)?;
+    Ok(Envelope::with_format(headers, &body, queue, 0, format)?)
 }

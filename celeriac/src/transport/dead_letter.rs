@@ -54,6 +54,7 @@ impl DeadLetter {
     /// The task's name and id, if the message can be read that far.
     pub fn task(&self) -> Option<(String, String)> {
         let headers = Envelope::decode(&self.message()).ok()?.headers;
-        Some((headers.task, headers.id))
+        let named = !headers.task.is_empty();
+        named.then_some((headers.task, headers.id))
     }
 }

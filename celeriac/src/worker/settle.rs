@@ -125,6 +125,10 @@ impl<'a> Settlement<'a> {
     }
 
     async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), GaveUp> {
+        if let Err(error) = self.shared.app.settings().result_serializer.check(&value) {
+            let class = "kombu.exceptions.EncodeError";
+            return self.fail(Failure::new(class, error.to_string())).await;
+        }
         // Sent before the result is stored, so that it lists them as children.
         if let Err(error) = self.send_followers(&value).await? {
             return self.fail(Failure::from(error)).await;

@@ -66,7 +66,7 @@ fn key(group_id: &str, suffix: &str) -> String {
 
 impl RedisResults {
     /// Sets a key that lives as long as a result.
-    async fn set(&self, key: String, value: String) -> Result<(), Error> {
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let mut connection = self.connection.clone();
         Ok(match self.expires {
             0 => connection.set(key, value).await?,
@@ -80,7 +80,7 @@ impl ChordStore for RedisResults {
     async fn set_chord_size(&self, group_id: &str, size: u64) -> Result<(), Error> {
         // The same canvas sent again is a new run.
         let () = self.connection.clone().del(key(group_id, ".c")).await?;
-        self.set(key(group_id, ".s"), size.to_string()).await
+        self.set(key(group_id, ".s"), size.to_string().into()).await
     }
 
     async fn add_to_chord(&self, group_id: &str) -> Result<(), Error> {
@@ -88,7 +88,9 @@ impl ChordStore for RedisResults {
     }
 
     async fn chord_part(&self, part: &ChordPart<'_>) -> Result<ChordProgress, Error> {
-        let encoded = json!([1, part.task_id, part.state, part.result]).to_string();
+        let encoded = self
+            .codec
+            .dumps(&(1, part.task_id, part.state, part.result))?;
         let place = part
             .index
             .map_or("+inf".to_owned(), |index| index.to_string());
@@ -114,7 +116,7 @@ impl ChordStore for RedisResults {
         let key = key(group_id, ".j");
         let stored: Vec<Vec<u8>> = self.connection.clone().zrange(key, 0, -1).await?;
         let part = |encoded: Vec<u8>| {
-            let (_, task_id, state, result): (Value, _, _, _) = serde_json::from_slice(&encoded)?;
+            let (_, task_id, state, result): (Value, _, _, _) = self.codec.loads(&encoded)?;
             Ok(StoredPart {
                 task_id,
                 state,
@@ -150,7 +152,7 @@ impl ChordStore for RedisResults {
     }
 
     async fn save_group(&self, group_id: &str, tuple: &Value) -> Result<(), Error> {
-        let encoded = json!({"result": tuple}).to_string();
+        let encoded = self.codec.dumps(&json!({"result": tuple}))?;
         self.set(key(group_id, ""), encoded).await
     }
 
@@ -159,7 +161,7 @@ impl ChordStore for RedisResults {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let mut stored: Value = serde_json::from_slice(&stored)?;
+        let mut stored: Value = self.codec.loads(&stored)?;
         Ok(Some(stored["result"].take()))
     }
 

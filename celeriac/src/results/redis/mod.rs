@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::{Instant, timeout_at};
 
-use super::{ResultStore, TaskMeta, states};
+use super::{Codec, ResultStore, TaskMeta, states};
 use crate::error::Error;
 use crate::redis_link;
 use chord::ChordScripts;
@@ -26,12 +26,15 @@ use chord::ChordScripts;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Stores and publishes unless a success is there. `KEYS`: the task's key.
-/// `ARGV`: meta, seconds to live or 0.
+/// `ARGV`: meta, seconds to live or 0, and what of another format has been
+/// found there and may be replaced. Answers what is there if Redis cannot read
+/// it: the caller then must, and calls again.
 const STORE: &str = r#"
 local known = redis.call('GET', KEYS[1])
-if known then
+if known and known ~= ARGV[3] then
   local ok, meta = pcall(cjson.decode, known)
-  if ok and meta['status'] == 'SUCCESS' then return 0 end
+  if not ok then return known end
+  if type(meta) == 'table' and meta['status'] == 'SUCCESS' then return 0 end
 end
 if ARGV[2] == '0' then
   redis.call('SET', KEYS[1], ARGV[1])
@@ -51,6 +54,7 @@ pub struct RedisResults {
     connection: ConnectionManager,
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
+    codec: Codec,
     store: Script,
     chords: ChordScripts,
     /// The connection that subscribes; opened for the first who waits.
@@ -60,13 +64,14 @@ pub struct RedisResults {
 
 impl RedisResults {
     /// Results at `url`; connects when first used.
-    pub fn new(url: &str, expires: f64) -> Result<Self, Error> {
+    pub fn new(url: &str, expires: f64, codec: Codec) -> Result<Self, Error> {
         let client = redis_link::client("result_backend", url)?;
         let no_pushes = None::<tokio::sync::mpsc::UnboundedSender<PushInfo>>;
         Ok(Self {
             connection: redis_link::managed(&client, no_pushes)?,
             client,
             expires: expires as u64,
+            codec,
             store: Script::new(STORE),
             chords: ChordScripts::default(),
             subscriber: OnceCell::new(),
@@ -84,6 +89,12 @@ impl RedisResults {
             redis_link::managed(&self.client, Some(wake))
         };
         Ok(self.subscriber.get_or_try_init(open).await?.clone())
+    }
+
+    /// Whether what is stored is a success; what nobody can read is none.
+    fn is_success(&self, stored: &[u8]) -> bool {
+        let meta = self.codec.loads::<TaskMeta>(stored);
+        meta.is_ok_and(|meta| meta.status == states::SUCCESS)
     }
 
     async fn wait_for(
@@ -128,18 +139,23 @@ fn key(task_id: &str) -> String {
 #[async_trait]
 impl ResultStore for RedisResults {
     async fn store(&self, meta: &TaskMeta) -> Result<(), Error> {
-        let mut call = self.store.key(key(&meta.task_id));
-        call.arg(serde_json::to_string(meta)?).arg(self.expires);
-        Ok(call
-            .invoke_async::<()>(&mut self.connection.clone())
-            .await?)
+        let key = key(&meta.task_id);
+        let encoded = self.codec.dumps(meta)?;
+        let mut replaced = Vec::new();
+        loop {
+            let mut call = self.store.key(&key);
+            call.arg(&encoded).arg(self.expires).arg(&replaced);
+            let found = call.invoke_async(&mut self.connection.clone()).await?;
+            match found {
+                ::redis::Value::BulkString(found) if !self.is_success(&found) => replaced = found,
+                _ => return Ok(()),
+            }
+        }
     }
 
     async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error> {
         let stored: Option<Vec<u8>> = self.connection.clone().get(key(task_id)).await?;
-        Ok(stored
-            .map(|meta| serde_json::from_slice(&meta))
-            .transpose()?)
+        stored.map(|meta| self.codec.loads(&meta)).transpose()
     }
 
     async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error> {
