@@ -1,8 +1,10 @@
 //! Taking messages, for as long as the worker lives.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
@@ -85,11 +87,20 @@ async fn fetch(
 fn start(shared: &Arc<Shared>, deliveries: Vec<Delivery>, mut room: OwnedSemaphorePermit) {
     for delivery in deliveries {
         if let Some(permit) = room.split(1) {
-            let shared_by_life = Arc::clone(shared);
-            shared
-                .lives
-                .spawn(life::live(shared_by_life, delivery, permit));
+            begin(
+                shared,
+                Box::pin(life::live(Arc::clone(shared), delivery, permit)),
+            );
         }
+    }
+}
+
+/// Starts a life. Its first steps are taken here, one life after the other, so
+/// that they queue for slots in the order of delivery; tasks of a runtime
+/// begin in any.
+fn begin(shared: &Shared, mut life: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+    if (&mut life).now_or_never().is_none() {
+        shared.lives.spawn(life);
     }
 }
 

@@ -108,6 +108,9 @@ impl<'a> Life<'a> {
         let _room = self.await_eta(room).await?;
         self.await_turn().await?;
         let slot = self.unless_stopped(self.shared().pool.slot()).await?;
+        // What follows may compute: not among the first steps, which the
+        // consumer takes.
+        tokio::task::yield_now().await;
         self.unless_revoked().await?;
         Some(self.run(slot).await)
     }
