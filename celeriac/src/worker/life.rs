@@ -108,6 +108,9 @@ impl<'a> Life<'a> {
         let _room = self.await_eta(room).await?;
         self.await_turn().await?;
         let slot = self.unless_stopped(self.shared().pool.slot()).await?;
+        // What follows may compute: not among the first steps, which the
+        // consumer takes.
+        tokio::task::yield_now().await;
         self.unless_revoked().await?;
         Some(self.run(slot).await)
     }
@@ -198,25 +201,7 @@ impl<'a> Life<'a> {
         };
         // The slot is for running: what the outcome leaves behind needs none.
         drop(slot);
-        let outcome = self.unless_exhausted(outcome);
         self.end(outcome, begun.elapsed(), signum).await
-    }
-
-    /// A retry that is one too many is the failure that caused it.
-    fn unless_exhausted(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Retry(retry) => {
-                let most = retry
-                    .max_retries
-                    .or(self.settlement.task().options().max_retries);
-                if most.is_none_or(|most| self.request().headers().retries < most) {
-                    return Outcome::Retry(retry);
-                }
-                let exceeded = || self.settlement.max_retries_exceeded();
-                Outcome::Failure(retry.exc.unwrap_or_else(exceeded))
-            }
-            outcome => outcome,
-        }
     }
 
     /// Settles it, and tells of it then.
@@ -226,12 +211,16 @@ impl<'a> Life<'a> {
         runtime: Duration,
         signum: Option<i32>,
     ) -> Result<(), GaveUp> {
-        let events = match self.shared().events.enabled() {
-            true => outcome::events(&self.settlement, &outcome, runtime, signum),
+        let news = match self.shared().events.enabled() {
+            true => outcome::news(&self.settlement, &outcome, runtime, signum),
             false => Vec::new(),
         };
         self.settlement.settle(outcome, runtime).await?;
-        events.iter().for_each(|event| self.tell(event));
+        let news = match self.settlement.failure() {
+            Some(failure) => outcome::failed(&self.settlement, failure),
+            None => news,
+        };
+        news.iter().for_each(|event| self.tell(event));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What a run leaves behind: result, retry, followers; and then, only then,
 //! the acknowledgement.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -51,6 +52,8 @@ pub(super) struct Settlement<'a> {
     delivery: &'a Delivery,
     task: &'a Task,
     context: Context,
+    /// What it failed with, whatever the run's outcome was.
+    failure: OnceLock<Failure>,
 }
 
 impl<'a> Settlement<'a> {
@@ -65,7 +68,14 @@ impl<'a> Settlement<'a> {
             shared,
             delivery,
             task,
+            failure: OnceLock::new(),
         }
+    }
+
+    /// What it has failed with, if it has: a run may end well and its
+    /// followers be impossible to send.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
     }
 
     pub fn shared(&self) -> &'a Shared {
@@ -170,6 +180,8 @@ impl<'a> Settlement<'a> {
         self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
             .await?;
         self.log_end(&format!("raised unexpected: {failure}"), true);
+        // It fails only once.
+        let _ = self.failure.set(failure);
         Ok(())
     }
 
@@ -282,7 +294,7 @@ impl<'a> Settlement<'a> {
         retry.eta.unwrap_or_else(|| Utc::now() + delay)
     }
 
-    pub fn max_retries_exceeded(&self) -> Failure {
+    fn max_retries_exceeded(&self) -> Failure {
         let headers = self.request().headers();
         let text = format!(
             "Can't retry {}[{}] args:{} kwargs:{}",

@@ -18,7 +18,9 @@ mod dead_letter;
 mod fanout;
 mod fetch;
 mod keys;
+mod notice;
 mod recovery;
+mod replies;
 mod settle;
 
 use std::collections::HashSet;
