@@ -138,38 +138,39 @@ async fn retry_once_headers(
 
 /// Retries until it may no longer; fails with `reason`, if there is one.
 async fn give_up(Args((reason, max_retries)): Args<(Option<Value>, u32)>) -> Result<(), TaskError> {
-    Err(TaskError::Retry(Retry {
+    Err(Retry {
         max_retries: Some(max_retries),
         exc: reason.map(|reason| expected(vec![reason])),
         ..Retry::after(Duration::from_millis(100))
-    }))
+    }
+    .into())
 }
 
 async fn retry_with_args_after_kwargs(
-    Args((foo, bar, label)): Args<(i64, i64, Value)>,
+    Args((first, second, label)): Args<(i64, i64, Value)>,
     context: Context,
 ) -> Result<Value, TaskError> {
     match context.headers().retries {
         0 => {
-            let args = [foo + 1, bar + 1].map(Value::from);
+            let args = [first + 1, second + 1].map(Value::from);
             context.retry(Retry::after(Duration::ZERO).args(args))
         }
         retries => Ok(json!({
-            "foo": foo, "bar": bar, "label": label, "retries": retries, "is_eager": false,
+            "foo": first, "bar": second, "label": label, "retries": retries, "is_eager": false,
         })),
     }
 }
 
 async fn retry_with_kwargs_after_args(
-    Args((foo, bar)): Args<(i64, i64)>,
+    Args((first, second)): Args<(i64, i64)>,
     context: Context,
 ) -> Result<Value, TaskError> {
     match context.headers().retries {
         0 => {
-            let foo = ("foo".to_owned(), (foo + 1).into());
-            context.retry(Retry::after(Duration::ZERO).kwargs(Map::from_iter([foo])))
+            let first = ("foo".to_owned(), (first + 1).into());
+            context.retry(Retry::after(Duration::ZERO).kwargs(Map::from_iter([first])))
         }
-        retries => Ok(json!({"foo": foo, "bar": bar, "retries": retries, "is_eager": false})),
+        retries => Ok(json!({"foo": first, "bar": second, "retries": retries, "is_eager": false})),
     }
 }
 

@@ -225,7 +225,7 @@ impl Context {
     /// Ends this run and has the task run again:
     /// `return context.retry(Retry::after(delay))`.
     pub fn retry<T>(&self, retry: Retry) -> Result<T, TaskError> {
-        Err(TaskError::Retry(retry))
+        Err(retry.into())
     }
 
     /// Ends this run and has `signature` run in the task's place, with its id,

@@ -146,7 +146,7 @@ pub enum TaskError {
     /// It failed.
     Failure(Failure),
     /// It is to be run again. As `self.retry()`.
-    Retry(Retry),
+    Retry(Box<Retry>),
     /// Something else is to run in its place. As `self.replace()`.
     Replace(Box<Signature>),
     /// The message is refused. As `celery.exceptions.Reject`.
@@ -168,7 +168,7 @@ impl From<Failure> for TaskError {
 
 impl From<Retry> for TaskError {
     fn from(retry: Retry) -> Self {
-        Self::Retry(retry)
+        Self::Retry(Box::new(retry))
     }
 }
 

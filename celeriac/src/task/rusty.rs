@@ -76,7 +76,7 @@ where
 /// What `error` means to the worker. Whether retries are left, it knows itself.
 fn translate<T: RustyTask>(task: &T, error: RustyError) -> TaskError {
     let retry = |eta, exc| {
-        TaskError::Retry(Retry {
+        TaskError::from(Retry {
             eta,
             exc,
             ..Retry::default()

@@ -43,9 +43,9 @@ pub(super) struct ChordFailure {
 }
 
 impl ChordFailure {
-    fn new(text: String, cause: Option<Failure>) -> Self {
+    fn new(text: String, cause: Option<Failure>) -> Box<Self> {
         let error = Failure::new("celery.exceptions.ChordError", text);
-        Self { error, cause }
+        Box::new(Self { error, cause })
     }
 }
 
@@ -144,7 +144,10 @@ impl Settlement<'_> {
     }
 
     /// The list of a header's results, or the first failure among them.
-    async fn header_results(&self, group_id: &str) -> Result<Result<Value, ChordFailure>, GaveUp> {
+    async fn header_results(
+        &self,
+        group_id: &str,
+    ) -> Result<Result<Value, Box<ChordFailure>>, GaveUp> {
         let app = &self.shared().app;
         let read = || async {
             let store = app.results()?;
@@ -157,7 +160,7 @@ impl Settlement<'_> {
     }
 
     /// The results of a header with groups in it, in their places.
-    async fn join(&self, tuple: &Value) -> Result<Result<Value, ChordFailure>, Error> {
+    async fn join(&self, tuple: &Value) -> Result<Result<Value, Box<ChordFailure>>, Error> {
         let app = &self.shared().app;
         let seconds = app.settings().result_chord_join_timeout;
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
@@ -179,7 +182,7 @@ impl Settlement<'_> {
     }
 }
 
-fn values(parts: Vec<StoredPart>) -> Result<Value, ChordFailure> {
+fn values(parts: Vec<StoredPart>) -> Result<Value, Box<ChordFailure>> {
     let value = |part: StoredPart| {
         if !states::is_failure(&part.state) {
             return Ok(part.result);

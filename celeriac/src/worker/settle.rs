@@ -234,9 +234,14 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    /// Sends the same message again with one retry more.
+    /// Sends the same message again with one retry more, or gives up.
     async fn retry(&self, retry: Retry) -> Result<(), GaveUp> {
         let headers = self.request().headers();
+        let most = retry.max_retries.or(self.task.options().max_retries);
+        if most.is_some_and(|most| headers.retries >= most) {
+            let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
+            return self.fail(failure).await;
+        }
         let eta = self.retry_eta(&retry);
         let mut envelope = match self.with_new_arguments(&retry) {
             Ok(envelope) => envelope,

@@ -69,10 +69,11 @@ impl RedisResults {
     /// Sets a key that lives as long as a result.
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let mut connection = self.connection.clone();
-        Ok(match self.expires {
+        let () = match self.expires {
             0 => connection.set(key, value).await?,
             expires => connection.set_ex(key, value, expires).await?,
-        })
+        };
+        Ok(())
     }
 }
 
