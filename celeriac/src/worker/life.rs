@@ -104,15 +104,14 @@ impl<'a> Life<'a> {
     async fn pass(&self, room: OwnedSemaphorePermit) -> Option<Result<(), GaveUp>> {
         self.unless_revoked().await?;
         self.tell(&TaskEvent::Received);
-        // Held until the end: the permit is what bounds the reserved.
-        let _room = self.await_eta(room).await?;
+        let room = self.await_eta(room).await?;
         self.await_turn().await?;
         let slot = self.unless_stopped(self.shared().pool.slot()).await?;
         // What follows may compute: not among the first steps, which the
         // consumer takes.
         tokio::task::yield_now().await;
         self.unless_revoked().await?;
-        Some(self.run(slot).await)
+        Some(self.run(slot, room).await)
     }
 
     /// Waits until the request may run. Up to `worker_eta_task_limit` of those
@@ -180,28 +179,52 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Runs the task in its slot and settles how it ended.
-    async fn run(&self, slot: Slot<'_>) -> Result<(), GaveUp> {
+    /// Runs the task in its slot and settles how it ended. It has its place
+    /// among the prefetched, its `room`, until it is acknowledged.
+    async fn run(&self, slot: Slot<'_>, room: Option<OwnedSemaphorePermit>) -> Result<(), GaveUp> {
         let settlement = &self.settlement;
-        if !settlement.acks_late() {
-            settlement.ack().await?;
-            self.place.acknowledge();
-        }
         self.place.activate(settlement.task().name());
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {
             settlement.store_started().await;
         }
         let begun = Instant::now();
-        let run = limits::run(settlement.task(), settlement.context(), settlement.limits());
-        let (outcome, signum) = tokio::select! {
-            outcome = run => (outcome, None),
-            signum = self.place.terminated() => (Outcome::Revoked("terminated"), Some(signum)),
-            () = self.shared().shutdown.cold() => return self.abandon().await,
+        let run = async {
+            let ended = self.ended().await;
+            let runtime = begun.elapsed();
+            // The slot is for running: what the outcome leaves behind needs none.
+            drop(slot);
+            (ended, runtime)
         };
-        // The slot is for running: what the outcome leaves behind needs none.
-        drop(slot);
-        self.end(outcome, begun.elapsed(), signum).await
+        // As in Celery, the run does not wait for its early acknowledgement.
+        let (acknowledged, (ended, runtime)) = tokio::join!(self.acknowledge_early(), run);
+        acknowledged?;
+        let Some((outcome, signum)) = ended else {
+            return self.abandon().await;
+        };
+        let _settling = self.shared().settling.acquire().await;
+        let _room = room.filter(|_| settlement.acks_late());
+        self.end(outcome, runtime, signum).await
+    }
+
+    async fn acknowledge_early(&self) -> Result<(), GaveUp> {
+        if !self.settlement.acks_late() {
+            self.settlement.ack().await?;
+            self.place.acknowledge();
+        }
+        Ok(())
+    }
+
+    /// Runs the task: how it ended, and which signal ended it. `None`: it was
+    /// cut off by a cold shutdown.
+    async fn ended(&self) -> Option<(Outcome, Option<i32>)> {
+        let settlement = &self.settlement;
+        let run = limits::run(settlement.task(), settlement.context(), settlement.limits());
+        tokio::select! {
+            outcome = run => Some((outcome, None)),
+            signum = self.place.terminated() => Some((Outcome::Revoked("terminated"), Some(signum))),
+            () = self.shared().shutdown.cold() => None,
+        }
     }
 
     /// Settles it, and tells of it then.

@@ -19,6 +19,9 @@ use crate::control::{self, Elections, Samples};
 use crate::events::{Dispatcher, heartbeat};
 use crate::task::{Registry, States, Tasks};
 
+/// Tasks that may have run and not be settled, at most.
+const SETTLING: usize = 1024;
+
 /// How a worker deals with others.
 #[derive(Clone, Copy)]
 pub(super) struct Society {
@@ -40,6 +43,9 @@ pub(crate) struct Shared {
     pub autoscaler: Option<Autoscaler>,
     /// One permit for each message that may wait for its eta beside them.
     pub(super) held: Semaphore,
+    /// One permit for each task that has run and is not settled yet: when
+    /// results cannot be stored, messages have to wait at the broker.
+    pub(super) settling: Semaphore,
     /// What is on its way.
     pub requests: Requests,
     /// What must not run.
@@ -72,6 +78,7 @@ impl Worker {
             pool: Pool::new(size, settings.worker_prefetch_multiplier),
             autoscaler: self.autoscale.map(Autoscaler::new),
             held: Semaphore::new(held.min(Semaphore::MAX_PERMITS)),
+            settling: Semaphore::new(SETTLING),
             requests: Requests::default(),
             revoked: Revoked::from_env(),
             events: Dispatcher::new(
