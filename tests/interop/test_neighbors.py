@@ -68,7 +68,10 @@ def test_who_joins_tells_what_it_knows(village):
 
 
 def test_what_was_revoked_while_the_connection_was_lost_is_learned(village, durable_redis):
-    python, rust = village(python_worker, "python"), village(rust_worker, "rust")
+    # A task, so that its connection for messages is there to be lost.
+    rust = village(rust_worker, "rust")
+    village.lane.call("identity", 1)
+    python = village(python_worker, "python")
     rust.signal(signal.SIGSTOP)
     ask(village.app, python, "revoke", task_id="missed")
     durable_redis.kill()  # and with it what the stopped worker has not read
