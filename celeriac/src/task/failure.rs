@@ -22,6 +22,9 @@ pub struct Failure {
     /// The chain of causes, as text.
     #[serde(skip)]
     pub traceback: Option<String>,
+    /// The exception that this one comes from. As `__cause__`.
+    #[serde(skip)]
+    pub cause: Option<Box<Failure>>,
 }
 
 impl Failure {
@@ -39,6 +42,7 @@ impl Failure {
             exc_module: module.to_owned(),
             exc_message: args,
             traceback: None,
+            cause: None,
         }
     }
 
@@ -68,6 +72,7 @@ impl Failure {
             exc_module: text("exc_module").unwrap_or("builtins").to_owned(),
             exc_message: args,
             traceback: None,
+            cause: None,
         }
     }
 
@@ -95,8 +100,12 @@ impl Failure {
 
     /// What Python would print after `raise`, causes first.
     pub fn traceback(&self) -> String {
-        let cause = self.traceback.as_deref().unwrap_or_default();
-        format!("Traceback (most recent call last):\n{cause}{self}\n")
+        let before = self.cause.as_ref().map_or_else(String::new, |cause| {
+            let between = "The above exception was the direct cause of the following exception:";
+            format!("{cause}\n\n{between}\n\n")
+        });
+        let causes = self.traceback.as_deref().unwrap_or_default();
+        format!("{before}Traceback (most recent call last):\n{causes}{self}\n")
     }
 
     /// As Python's `repr`: `ValueError('what happened')`.
