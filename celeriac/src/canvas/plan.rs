@@ -226,8 +226,8 @@ impl Plan {
         let root_id = body.options.root_id.clone();
         // What replaces a task is a member of that task's group, or of none;
         // but for a chain, whose last step does not know of it.
-        let replaces = options.replaced_task_nesting.is_some()
-            && !matches!(body.canvas, Canvas::Chain(_));
+        let replaces =
+            options.replaced_task_nesting.is_some() && !matches!(body.canvas, Canvas::Chain(_));
         let at_body = Place {
             task_id: Some(body_id),
             group_id: Some(group_id.clone()).filter(|_| !replaces),

@@ -183,6 +183,9 @@ impl<'a> Life<'a> {
     /// among the prefetched, its `room`, until it is acknowledged.
     async fn run(&self, slot: Slot<'_>, room: Option<OwnedSemaphorePermit>) -> Result<(), GaveUp> {
         let settlement = &self.settlement;
+        if let Some(meta) = settlement.earlier_success().await? {
+            return settlement.succeed_again(meta).await;
+        }
         self.place.activate(settlement.task().name());
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {

@@ -107,6 +107,36 @@ impl<'a> Settlement<'a> {
             .unwrap_or(settings.task_acks_late)
     }
 
+    /// What an earlier delivery has stored, if it was a success and
+    /// `worker_deduplicate_successful_tasks` asks for it: such a task must not
+    /// run again.
+    pub async fn earlier_success(&self) -> Result<Option<TaskMeta>, GaveUp> {
+        let app = &self.shared.app;
+        let asked = app.settings().worker_deduplicate_successful_tasks;
+        let Some(store) = app.result_store().filter(|_| asked && self.acks_late()) else {
+            return Ok(None);
+        };
+        if !self.request().envelope.redelivered() {
+            return Ok(None);
+        }
+        let get = || store.get(self.context.id());
+        let meta = insist(self.shared, "read a result", get).await?;
+        Ok(meta.filter(|meta| meta.status == states::SUCCESS))
+    }
+
+    /// Ends a task that has succeeded before. What follows it is sent unless
+    /// its result lists that as sent.
+    pub async fn succeed_again(&self, meta: TaskMeta) -> Result<(), GaveUp> {
+        if meta.children.is_none_or(|children| children.is_empty())
+            && let Err(error) = self.send_followers(&meta.result).await?
+        {
+            tracing::error!("cannot send what follows {}: {error}", self.context.id());
+        }
+        self.end(true).await?;
+        self.log_end("Task already completed successfully.", false);
+        Ok(())
+    }
+
     /// Leaves behind what the `outcome` of a run of so much time asks for.
     ///
     /// # Errors
