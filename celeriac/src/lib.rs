@@ -15,6 +15,7 @@
 //! | [`canvas`] | [`Signature`], [`chain`], [`group`], [`chord`] |
 //! | `sending` | [`App::send`]: routes, and what goes out |
 //! | [`schedule`] | crontab, interval and the beat |
+//! | [`stubs`] | the tasks as a Python module |
 //! | [`config`] | settings in Celery's own names |
 
 pub mod app;
@@ -30,14 +31,17 @@ mod redis_link;
 pub mod results;
 pub mod schedule;
 mod sending;
+pub mod stubs;
 pub mod task;
 pub mod transport;
 pub mod worker;
 
 pub use app::App;
-pub use canvas::{Signature, chain, chord, group};
+pub use canvas::{Call, Signature, chain, chord, group};
+/// Makes a function a [`Task`](task::Task): see [`task`](mod@task).
+pub use celeriac_macros::task;
 pub use config::{Config, Settings};
 pub use error::Error;
-pub use results::AsyncResult;
+pub use results::{AsyncResult, TypedResult};
 pub use task::{Context, Failure, TaskError};
 pub use worker::Worker;

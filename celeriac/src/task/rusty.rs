@@ -24,6 +24,7 @@ use serde_json::{Map, Number, Value};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
+use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
 use crate::app::App;
 use crate::message::{Body, Envelope, Headers};
@@ -45,7 +46,11 @@ where
         ..TaskOptions::default()
     };
     let body = Arc::new(|invocation| Box::pin(run::<T>(invocation)) as _);
-    Task::from_parts(T::NAME.to_owned(), Parameters::lenient(T::ARGS), body).with(options)
+    let task = Task::from_parts(T::NAME.to_owned(), Parameters::lenient(T::ARGS), body);
+    Task {
+        returns: Some(Hint::of(std::any::type_name::<T::Returns>())),
+        ..task.with(options)
+    }
 }
 
 async fn run<T>(Invocation { context, arguments }: Invocation) -> Result<Value, TaskError>

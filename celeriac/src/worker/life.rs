@@ -198,8 +198,23 @@ impl<'a> Life<'a> {
         };
         // The slot is for running: what the outcome leaves behind needs none.
         drop(slot);
-        let outcome = self.unless_exhausted(outcome);
+        let outcome = self.unless_exhausted(self.autoretried(outcome));
         self.end(outcome, begun.elapsed(), signum).await
+    }
+
+    /// A failure of a class in `autoretry_for` is a retry.
+    fn autoretried(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failure(failure) => {
+                let (options, headers) =
+                    (self.settlement.task().options(), self.request().headers());
+                match options.autoretry(&failure, headers.retries) {
+                    Some(retry) => Outcome::Retry(retry.because(failure)),
+                    None => Outcome::Failure(failure),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     /// A retry that is one too many is the failure that caused it.

@@ -46,6 +46,7 @@ use crate::app::{App, hostname};
 use crate::control::{self, Elections, Samples};
 use crate::error::Error;
 use crate::events::{Dispatcher, heartbeat};
+use crate::stubs;
 use crate::task::{Registry, States, Task, Tasks};
 
 pub use settle::Outcome;
@@ -157,6 +158,12 @@ impl Worker {
         self
     }
 
+    /// Registers several.
+    #[must_use]
+    pub fn tasks(self, tasks: impl IntoIterator<Item = Task>) -> Self {
+        tasks.into_iter().fold(self, Self::task)
+    }
+
     /// Shares a value with all tasks, found by its type.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(mut self, state: Arc<T>) -> Self {
@@ -234,6 +241,12 @@ impl Worker {
         let mut names: Vec<&str> = self.tasks.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
+    }
+
+    /// A Python module that calls the tasks; see [`stubs`](crate::stubs).
+    /// `module`: only what is in this one, and as its own.
+    pub fn stubs(&self, module: Option<&str>) -> String {
+        stubs::module(self.tasks.values(), module)
     }
 
     /// Works until the process is told to end: TERM and INT let running tasks
