@@ -2,7 +2,7 @@
 //! the same name, which is the task.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, Ident, ItemFn, Lit, Meta, Result, ReturnType, Type};
 
@@ -84,10 +84,13 @@ impl<'a> Definition<'a> {
         let extracted = self.arguments.iter().filter(|a| a.name.is_none());
         let extracted = extracted.map(|argument| &argument.ty);
         let run = self.run();
+        let output = quote_spanned!(returned.span()=>
+            <#returned as ::celeriac::task::Returned>::Value
+        );
         quote! {
             #[automatically_derived]
             impl ::celeriac::task::Define for #task {
-                type Output = <#returned as ::celeriac::task::Returned>::Value;
+                type Output = #output;
                 const DOC: &'static str = #doc;
                 const BOUND: bool =
                     false #(|| <#extracted as ::celeriac::task::Extract>::BOUND)*;
@@ -152,7 +155,8 @@ impl<'a> Definition<'a> {
                 },
                 Kind::VarArgs => quote!(let #local: #ty = invocation.args(#key)?;),
                 Kind::VarKwargs => quote!(let #local: #ty = invocation.kwargs(#key)?;),
-                _ => quote!(let #local: #ty = invocation.argument(#key)?;),
+                // Whose type serde cannot read is told so where it stands.
+                _ => quote_spanned!(ty.span()=> let #local: #ty = invocation.argument(#key)?;),
             }
         });
         let names: Vec<Ident> = (0..self.arguments.len()).map(local).collect();

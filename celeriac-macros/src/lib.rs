@@ -10,9 +10,8 @@ mod options;
 
 use proc_macro::TokenStream;
 
-/// Makes a function a task. As `@app.task` and `@shared_task`.
-///
-/// See `celeriac::task` for what it takes and what it makes.
+// Its documentation is where it can be tested: `celeriac/src/task/attribute.md`.
+#[allow(missing_docs, reason = "documented where it is exported")]
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::task(options.into(), item.into()).into()

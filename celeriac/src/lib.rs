@@ -38,10 +38,15 @@ pub mod worker;
 
 pub use app::App;
 pub use canvas::{Call, Signature, chain, chord, group};
-/// Makes a function a [`Task`](task::Task): see [`task`](mod@task).
+#[doc = include_str!("task/attribute.md")]
 pub use celeriac_macros::task;
 pub use config::{Config, Settings};
 pub use error::Error;
 pub use results::{AsyncResult, TypedResult};
 pub use task::{Context, Failure, TaskError};
 pub use worker::Worker;
+
+/// Its Rust is compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/python-and-rust.md")]
+mod python_and_rust {}

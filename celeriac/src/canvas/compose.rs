@@ -257,19 +257,19 @@ pub(super) fn push_new(list: &mut Option<Vec<Signature>>, signature: Signature) 
     }
 }
 
-/// `chain!(a, b, c)`: see [`chain`](crate::chain).
+/// `chain!(a, b, c)`: see [`chain`](crate::chain()).
 #[macro_export]
 macro_rules! chain {
     ($($task:expr),* $(,)?) => { $crate::chain::<$crate::Signature>([$($crate::Signature::from($task)),*]) };
 }
 
-/// `group!(a, b, c)`: see [`group`](crate::group).
+/// `group!(a, b, c)`: see [`group`](crate::group()).
 #[macro_export]
 macro_rules! group {
     ($($task:expr),* $(,)?) => { $crate::group::<$crate::Signature>([$($crate::Signature::from($task)),*]) };
 }
 
-/// `chord!([a, b]; body)`: see [`chord`](crate::chord).
+/// `chord!([a, b]; body)`: see [`chord`](crate::chord()).
 #[macro_export]
 macro_rules! chord {
     ([$($task:expr),* $(,)?]; $body:expr) => { $crate::chord::<$crate::Signature>([$($crate::Signature::from($task)),*], $body) };
