@@ -5,14 +5,14 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`app`] | [`App`]: configuration and connections |
-//! | [`task`] | how an `async fn` becomes a task, and its [`Context`] |
+//! | [`task`](mod@task) | how an `async fn` becomes a task, and its [`Context`] |
 //! | [`worker`] | one message's life, from the queue to its result |
 //! | [`events`] | what monitors see |
 //! | [`control`] | `celery inspect` and `celery control`, answered and asked |
 //! | [`results`] | [`AsyncResult`] and the stores behind it |
 //! | [`transport`] | brokers, in kombu's layout |
 //! | [`message`] | protocol 2 |
-//! | [`canvas`] | [`Signature`], [`chain`], [`group`], [`chord`] |
+//! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
 //! | `sending` | [`App::send`]: routes, and what goes out |
 //! | [`schedule`] | crontab, interval and the beat |
 //! | [`stubs`] | the tasks as a Python module |

@@ -1,5 +1,7 @@
 """`#[celeriac::task]` functions, seen from Python."""
 
+import re
+
 import pytest
 from celery.exceptions import TimeLimitExceeded
 
@@ -70,3 +72,14 @@ def test_autoretry_for_does_what_python_does(python, rust, times, exception):
 
 def test_autoretry_for_a_class_of_the_application(rust):
     assert rust.call("native.flaky", 2, "app.errors.Busy") == 2
+
+
+def test_retry_backoff_names_the_pause_that_python_names(python, rust):
+    def pauses(lane):
+        """In whole seconds: each has lost some milliseconds when it is told."""
+        history = lane.history("native.patient")
+        retries = [meta["traceback"] for meta in history if meta["status"] == "RETRY"]
+        told = [re.search(r"Retry in ([0-9.]+)s", text).group(1) for text in retries]
+        return [round(float(seconds)) for seconds in told]
+
+    assert pauses(rust) == pauses(python) == [1, 2]

@@ -107,6 +107,18 @@ for task in [native.add, native.greet, native.total, native.echo]:
     ]
 
 
+def test_what_is_known_of_a_task_of_rusty_celery(client):
+    script = """
+from rust_tasks import rusty
+for task in [rusty.greet, rusty.relay]:
+    show(str(inspect.signature(task)).replace("'", ""))
+"""
+    assert client(script) == [
+        "(name: str, greeting: str | None = None) -> str",
+        "(task: str, args: list[Any], queue: str) -> Any",
+    ]
+
+
 def test_a_task_without_result_is_known_as_such(client):
     script = """
 from rust_tasks import t

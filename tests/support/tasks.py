@@ -39,3 +39,10 @@ def flaky(self, times, exception):
     if retries < times:
         raise getattr(builtins, exception)(f"try {retries}")
     return retries
+
+
+@shared_task(name="native.patient", max_retries=2, autoretry_for=(LookupError,),
+             retry_backoff=1, retry_backoff_max=60, retry_jitter=False)
+def patient():
+    """Fails as long as it may; the pauses grow."""
+    raise KeyError("not yet")

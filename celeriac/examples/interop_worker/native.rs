@@ -9,7 +9,7 @@ use redis::aio::ConnectionManager;
 use serde_json::{Map, Value};
 
 /// The family.
-pub fn tasks() -> [Task; 8] {
+pub fn tasks() -> [Task; 9] {
     [
         add::task(),
         double::task(),
@@ -17,6 +17,7 @@ pub fn tasks() -> [Task; 8] {
         total::task(),
         flow::task(),
         flaky::task(),
+        patient::task(),
         block::task(),
         echo::task(),
     ]
@@ -79,6 +80,19 @@ async fn flaky(times: u32, exception: String, context: Context) -> Result<u32, T
         }
         retries => Ok(retries),
     }
+}
+
+/// Fails as long as it may; the pauses grow.
+#[celeriac::task(
+    name = "native.patient",
+    max_retries = 2,
+    autoretry_for = ["LookupError"],
+    retry_backoff = 1,
+    retry_backoff_max = 60,
+    retry_jitter = false
+)]
+async fn patient() -> Result<(), TaskError> {
+    Err(Failure::new("KeyError", "not yet").into())
 }
 
 /// Sleeps without letting others do anything; returns its id.

@@ -128,7 +128,9 @@ class a:
         let wanted =
             "data: list[int], label: str | None = 'x', *rest: Any, deep: bool, **more: Any";
         assert_eq!(wrote(&parameters), wanted);
-        let known = Parameters::lenient(&["call"]);
-        assert_eq!(wrote(&known), "call: Any = ...");
+        let middle = Parameters::default()
+            .optional::<Option<u8>>("x", None)
+            .required::<u8>("y");
+        assert_eq!(wrote(&middle), "x: int | None = None, y: int = ...");
     }
 }

@@ -12,6 +12,16 @@ impl Hint {
     pub fn of(rust: &str) -> Self {
         Self(hint(rust))
     }
+
+    /// In Python's words.
+    pub fn python(hint: String) -> Self {
+        Self(hint)
+    }
+
+    /// Nothing is known.
+    pub fn any() -> Self {
+        Self("Any".to_owned())
+    }
 }
 
 impl fmt::Display for Hint {

@@ -4,7 +4,7 @@
 //! - [`Handler`]: which `async fn`s can be one, and the extractors they take
 //! - [`Context`]: what a running task knows and can do
 //! - [`Define`]: what `#[celeriac::task]` writes; [`Given`]: what it can be given
-//! - `hint`: types as Python names them
+//! - `hint`: types as Python names them; `probe`: what a struct's fields take
 //! - `exceptions`, `autoretry`: which failures are tried again
 //! - `replace`: a canvas in the place of a running task
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
@@ -20,6 +20,7 @@ mod handler;
 pub(crate) mod hint;
 mod options;
 mod parameters;
+mod probe;
 mod rate;
 mod replace;
 pub mod rusty;

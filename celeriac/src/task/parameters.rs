@@ -2,10 +2,11 @@
 
 use std::any::type_name;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::Fits;
 use super::hint::{self, Hint};
+use super::{Fits, probe};
 use crate::canvas::json;
 
 /// A signature that cannot be read; a mistake in the program.
@@ -25,6 +26,8 @@ pub(crate) struct Parameter {
     pub keyword_only: bool,
     /// What Python may know of its type.
     pub hint: Option<Hint>,
+    /// Whether nobody but the task knows if it may be left out.
+    pub unsure: bool,
 }
 
 /// What a task takes: `(x, y=1, *args, flag=False, **kwargs)`.
@@ -37,9 +40,6 @@ pub struct Parameters {
     var_kwargs: Option<String>,
     /// Whether a star has been read: what follows goes by name alone.
     keyword_only: bool,
-    /// What is missing is left out rather than refused: for `#[celery::task]`
-    /// functions, whose optional arguments only their own types know.
-    lenient: bool,
 }
 
 /// A call's arguments after binding.
@@ -82,17 +82,10 @@ impl Parameters {
         }
     }
 
-    /// These names, any of which may turn out to be optional.
-    pub(crate) fn lenient(names: &[&str]) -> Self {
-        let parameter = |&name: &&str| Parameter {
-            name: name.to_owned(),
-            default: None,
-            keyword_only: false,
-            hint: None,
-        };
+    /// The fields of a struct that `#[celery::task]` has made.
+    pub(crate) fn of_struct<T: DeserializeOwned>(names: &[&str]) -> Self {
         Self {
-            named: names.iter().map(parameter).collect(),
-            lenient: true,
+            named: probe::parameters::<T>(names),
             ..Self::default()
         }
     }
@@ -113,6 +106,7 @@ impl Parameters {
                 default,
                 keyword_only: self.keyword_only,
                 hint: None,
+                unsure: false,
             });
         }
         Ok(())
@@ -151,6 +145,7 @@ impl Parameters {
             default,
             keyword_only: self.keyword_only,
             hint: Some(Hint::of(rust)),
+            unsure: false,
         });
         self
     }
@@ -171,11 +166,6 @@ impl Parameters {
     /// The names of `*args` and `**kwargs`, if there are.
     pub(crate) fn rest(&self) -> (Option<&str>, Option<&str>) {
         (self.var_args.as_deref(), self.var_kwargs.as_deref())
-    }
-
-    /// Whether only the task itself knows what may be left out.
-    pub(crate) fn is_lenient(&self) -> bool {
-        self.lenient
     }
 
     /// Binds a call's arguments. The error is the text of the `TypeError` that
@@ -250,7 +240,7 @@ impl Parameters {
                 Some(value) => {
                     bound.named.insert(parameter.name.clone(), value.clone());
                 }
-                None if self.lenient => {}
+                None if parameter.unsure => {}
                 None if parameter.keyword_only => keyword.push(parameter.name.as_str()),
                 None => positional.push(parameter.name.as_str()),
             }

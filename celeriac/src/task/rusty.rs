@@ -7,7 +7,7 @@
 //! | `ExpectedError("ValueError: …")` | a `ValueError`; `RuntimeError` for a text that names none |
 //! | retries without end, backing off, unless `max_retries` says otherwise | the same |
 //! | `time_limit`, `hard_time_limit` | the soft and the hard limit |
-//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`](crate::App) |
+//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`] |
 //! | `on_success`, `on_failure` | are called |
 
 use std::sync::Arc;
@@ -46,7 +46,8 @@ where
         ..TaskOptions::default()
     };
     let body = Arc::new(|invocation| Box::pin(run::<T>(invocation)) as _);
-    let task = Task::from_parts(T::NAME.to_owned(), Parameters::lenient(T::ARGS), body);
+    let parameters = Parameters::of_struct::<T::Params>(T::ARGS);
+    let task = Task::from_parts(T::NAME.to_owned(), parameters, body);
     Task {
         returns: Some(Hint::of(std::any::type_name::<T::Returns>())),
         ..task.with(options)

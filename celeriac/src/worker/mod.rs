@@ -243,7 +243,7 @@ impl Worker {
         names
     }
 
-    /// A Python module that calls the tasks; see [`stubs`](crate::stubs).
+    /// A Python module that calls the tasks; see [`stubs`](mod@stubs).
     /// `module`: only what is in this one, and as its own.
     pub fn stubs(&self, module: Option<&str>) -> String {
         stubs::module(self.tasks.values(), module)
