@@ -207,7 +207,22 @@ impl<'a> Life<'a> {
         };
         let _settling = self.shared().settling.acquire().await;
         let _room = room.filter(|_| settlement.acks_late());
-        self.end(outcome, runtime, signum).await
+        self.end(self.autoretried(outcome), runtime, signum).await
+    }
+
+    /// A failure of a class in `autoretry_for` is a retry.
+    fn autoretried(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failure(failure) => {
+                let (options, headers) =
+                    (self.settlement.task().options(), self.request().headers());
+                match options.autoretry(&failure, headers.retries) {
+                    Some(retry) => Outcome::Retry(retry.because(failure)),
+                    None => Outcome::Failure(failure),
+                }
+            }
+            outcome => outcome,
+        }
     }
 
     async fn acknowledge_early(&self) -> Result<(), GaveUp> {

@@ -45,6 +45,7 @@ use crate::app::{App, hostname};
 use crate::control;
 use crate::error::Error;
 use crate::events::heartbeat;
+use crate::stubs;
 use crate::task::{States, Task, Tasks};
 
 pub use settle::Outcome;
@@ -113,6 +114,12 @@ impl Worker {
     pub fn task(mut self, task: Task) -> Self {
         self.tasks.insert(task.name().to_owned(), task);
         self
+    }
+
+    /// Registers several.
+    #[must_use]
+    pub fn tasks(self, tasks: impl IntoIterator<Item = Task>) -> Self {
+        tasks.into_iter().fold(self, Self::task)
     }
 
     /// Shares a value with all tasks, found by its type.
@@ -192,6 +199,12 @@ impl Worker {
         let mut names: Vec<&str> = self.tasks.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
+    }
+
+    /// A Python module that calls the tasks; see [`stubs`](mod@stubs).
+    /// `module`: only what is in this one, and as its own.
+    pub fn stubs(&self, module: Option<&str>) -> String {
+        stubs::module(self.tasks.values(), module)
     }
 
     /// Works until the process is told to end: TERM and INT let running tasks
