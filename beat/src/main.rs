@@ -1,29 +1,174 @@
 //! `beat`: sends the entries of `beat_schedule` to the broker.
 
+mod entry;
+mod pidfile;
+mod show;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
-use celeriac::schedule::Beat;
+use celeriac::schedule::{Beat, Registry, Rules};
 use celeriac::worker::Shutdown;
-use celeriac::{App, Config};
-use clap::Parser;
+use celeriac::{App, Config, Settings};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Sends the periodic tasks of beat_schedule when they are due.
+use entry::NewEntry;
+use pidfile::Pidfile;
+
+/// Sends periodic tasks when they are due.
+///
+/// Without a command it runs: it sends the entries of beat_schedule, and those
+/// that `beat add` has added, until it is told to end (SIGTERM or SIGINT).
+/// The other commands show and change the schedule of the beats that run,
+/// which see a change within seconds. All read the same configuration.
+///
+/// With beat_scheduler = "shared" in the configuration, any number of beats on
+/// any machines share their schedule through the broker: one of them sends,
+/// and another takes over within seconds of its death. Otherwise they share it
+/// through the file --schedule on one machine.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = false)]
 struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Options {
     /// The configuration [default: celeryconfig.toml, if it exists]
-    #[arg(long, env = "CELERIAC_CONFIG")]
+    #[arg(long, env = "CELERIAC_CONFIG", global = true)]
     config: Option<PathBuf>,
+    /// Where beats keep their schedule [default: the shared one, or the file
+    /// beat_schedule_filename, as beat_scheduler says]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    schedule: Option<PathBuf>,
+    /// How much is logged; RUST_LOG wins over it
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        ignore_case = true,
+        default_value = "info"
+    )]
+    loglevel: LogLevel,
+    /// Look at the schedule at least every so many seconds [default:
+    /// beat_max_loop_interval]
+    #[arg(long, value_name = "SECONDS")]
+    max_interval: Option<u32>,
+    /// Write the process's id here, and refuse to run while the process there
+    /// lives
+    #[arg(long, value_name = "FILE")]
+    pidfile: Option<PathBuf>,
+}
+
+/// Celery's names.
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "lower")]
+enum LogLevel {
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+    Fatal,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show every entry: its schedule, its last run, and whether it is paused
+    List {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add an entry, or replace one that was added before
+    Add(NewEntry),
+    /// Skip an entry's runs until it is resumed
+    Pause {
+        /// The entry
+        name: String,
+    },
+    /// Let an entry run again; what was skipped is not made up for
+    Resume {
+        /// The entry
+        name: String,
+    },
+    /// Send an entry's task now, whatever its schedule says
+    Run {
+        /// The entry
+        name: String,
+    },
+    /// Remove an entry that was added
+    Remove {
+        /// The entry
+        name: String,
+    },
+    /// Show when every entry runs next
+    Check {
+        /// How many runs of each
+        #[arg(short = 'n', long, default_value_t = 10)]
+        runs: usize,
+    },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    celeriac::log::init();
+    let level = cli.options.loglevel.to_possible_value();
+    celeriac::log::init_at(
+        level
+            .map_or("info".into(), |level| level.get_name().to_owned())
+            .as_str(),
+    );
+    let app = App::new(settings(&cli.options)?)?;
+    match cli.command {
+        None => run(app, &cli.options).await,
+        Some(command) => obey(app, command).await,
+    }
+}
+
+/// The configuration with the options laid over it.
+fn settings(options: &Options) -> anyhow::Result<Settings> {
     let sections = ["api", "store", "ingest", "insights"];
-    let config = Config::load(cli.config.as_deref(), &sections)?;
-    let app = App::new(config.settings().clone())?;
-    let shutdown = Shutdown::on_signals(std::time::Duration::ZERO)?;
-    Beat::new(app)?.run(&shutdown).await?;
+    let config = Config::load(options.config.as_deref(), &sections)?;
+    let mut settings = config.settings().clone();
+    if let Some(path) = &options.schedule {
+        settings.beat_scheduler = celeriac::config::BeatScheduler::Persistent;
+        settings.beat_schedule_filename = path.to_string_lossy().into_owned();
+    }
+    if let Some(seconds) = options.max_interval {
+        settings.beat_max_loop_interval = seconds.into();
+    }
+    Ok(settings)
+}
+
+async fn run(app: App, options: &Options) -> anyhow::Result<()> {
+    let _pidfile = options
+        .pidfile
+        .as_deref()
+        .map(Pidfile::create)
+        .transpose()?;
+    let shutdown = Shutdown::on_signals(Duration::ZERO)?;
+    Ok(Beat::new(app)?.run(&shutdown).await?)
+}
+
+async fn obey(app: App, command: Command) -> anyhow::Result<()> {
+    let rules = Rules::of(app.settings());
+    let registry = Registry::new(app)?;
+    match command {
+        Command::List { json } => show::list(&registry.list().await?, json, rules)?,
+        Command::Check { runs } => show::check(&registry.list().await?, runs, rules),
+        Command::Add(new) => {
+            let (name, entry) = new.entry()?;
+            registry.add(&name, entry).await?;
+        }
+        Command::Pause { name } => registry.pause(&name, true).await?,
+        Command::Resume { name } => registry.pause(&name, false).await?,
+        Command::Remove { name } => registry.remove(&name).await?,
+        Command::Run { name } => println!("{}", registry.run(&name).await?.id()),
+    }
     Ok(())
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{BeatScheduler, Settings};
 use crate::error::{Error, hide_password};
 use crate::results::redis::RedisResults;
 use crate::results::{AsyncResult, Codec, ResultStore};
+use crate::schedule::{FileStore, ScheduleStore};
 use crate::transport::Transport;
-use crate::transport::redis::RedisTransport;
+use crate::transport::redis::{RedisSchedule, RedisTransport};
 
 /// An application. Cheap to clone; connects when first used.
 ///
@@ -81,6 +82,22 @@ impl App {
     /// [`Error::NoResultBackend`] if they are not kept.
     pub(crate) fn results(&self) -> Result<&Arc<dyn ResultStore>, Error> {
         self.result_store().ok_or(Error::NoResultBackend)
+    }
+
+    /// Where beats keep their schedule, as `beat_scheduler` says. Each call
+    /// opens it anew.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if the broker's address is not one of Redis.
+    pub fn schedule_store(&self) -> Result<Arc<dyn ScheduleStore>, Error> {
+        let settings = self.settings();
+        Ok(match settings.beat_scheduler {
+            BeatScheduler::Persistent => {
+                let path = &settings.beat_schedule_filename;
+                Arc::new(FileStore::new(path, Arc::clone(self.transport())))
+            }
+            BeatScheduler::Shared => Arc::new(RedisSchedule::new(settings)?),
+        })
     }
 
     /// Who sends, as messages name it.

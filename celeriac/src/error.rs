@@ -35,6 +35,9 @@ pub enum Error {
     /// The canvas cannot be sent.
     #[error(transparent)]
     Canvas(#[from] CanvasError),
+    /// Beat's state can be neither read nor written.
+    #[error("beat's state: {0}")]
+    State(#[from] std::io::Error),
     /// No result is kept.
     #[error("no result backend is configured (result_backend)")]
     NoResultBackend,

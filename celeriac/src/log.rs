@@ -9,9 +9,21 @@ use tracing_subscriber::{EnvFilter, fmt};
 ///
 /// Calling it twice does nothing the second time.
 pub fn init() {
+    init_at("info");
+}
+
+/// As [`init`], with `level` where `RUST_LOG` says nothing. Levels have
+/// Celery's names, in any case: `WARNING`, `CRITICAL`.
+pub fn init_at(level: &str) {
+    let level = match level.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "critical" | "fatal" => "error".to_owned(),
+        level => level.to_owned(),
+    };
     // Libraries that say much at `info` while they work as intended.
-    const QUIET: &str = "info,sqlx=warn,sea_orm_migration=warn,cached_path=warn";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
+    const QUIET: &str = "sqlx=warn,sea_orm_migration=warn,cached_path=warn";
+    let quiet = || EnvFilter::new(format!("{level},{QUIET}"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -37,6 +37,11 @@ impl Sending {
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
+
+    /// What is published.
+    pub fn into_messages(self) -> Vec<Outgoing> {
+        self.messages
+    }
 }
 
 impl App {
@@ -161,7 +166,7 @@ impl App {
 
     /// Sends the events of messages that have been sent, if
     /// `task_send_sent_event` asks for them.
-    async fn tell_of(&self, messages: &[Outgoing]) {
+    pub(crate) async fn tell_of(&self, messages: &[Outgoing]) {
         if !self.settings().task_send_sent_event {
             return;
         }

@@ -24,6 +24,14 @@ def interop_worker():
     raise FileNotFoundError("no interop worker: cargo build -p celeriac --example interop_worker")
 
 
+def example(name):
+    """Another program that is built beside it."""
+    path = interop_worker().with_name(name)
+    if not path.exists():
+        raise FileNotFoundError(f"no {path}: cargo build -p celeriac --examples")
+    return path
+
+
 def workers_command():
     """The program of the service, with its commands."""
     built = [TARGET / profile / "workers" for profile in ("release", "debug")]

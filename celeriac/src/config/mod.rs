@@ -18,8 +18,8 @@ use toml::de::{DeTable, DeValue, Deserializer};
 
 pub use routes::{Route, TaskRoutes};
 pub use settings::{
-    AcceptContent, BeatEntry, EntryOptions, PublishRetryPolicy, QueueOrder, QueueSetting,
-    ScheduleSpec, Settings, TransportOptions,
+    AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, QueueSetting, Settings,
+    TransportOptions,
 };
 
 /// The file that is read when none is named, if it exists.

@@ -1,12 +1,13 @@
 //! Celery's settings, under Celery's names and with Celery's defaults.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
 
 use super::TaskRoutes;
 use crate::message::{Compression, Serializer, serializer};
+use crate::schedule::BeatEntry;
 use crate::task::Rate;
 
 /// The settings that Celeriac honours. Each means what it means in
@@ -103,15 +104,41 @@ pub struct Settings {
     pub control_queue_expires: f64,
     /// The exchange that events go to.
     pub event_exchange: String,
-    /// Time zone of crontabs, as in the IANA database.
-    pub timezone: chrono_tz::Tz,
+    /// Time zone of crontabs, as in the IANA database; see [`Self::zone`].
+    pub timezone: Option<chrono_tz::Tz>,
+    /// Whether UTC is the time zone if none is named.
+    pub enable_utc: bool,
     /// The periodic tasks, by entry name.
     pub beat_schedule: BTreeMap<String, BeatEntry>,
-    /// Where beat remembers when entries ran last.
+    /// Whether beats share their state in files or in the broker.
+    pub beat_scheduler: BeatScheduler,
+    /// Where beat remembers when entries ran last, if in files.
     pub beat_schedule_filename: String,
+    /// How long a shared schedule waits for a leader that says nothing.
+    /// Celeriac's own.
+    #[serde(deserialize_with = "seconds")]
+    pub beat_lease: f64,
     /// Beat looks at its schedule at least this often.
     #[serde(deserialize_with = "seconds")]
     pub beat_max_loop_interval: f64,
+    /// A crontab's run that was missed for longer than this, in seconds, is
+    /// not made up for.
+    pub beat_cron_starting_deadline: Option<u32>,
+}
+
+impl Settings {
+    /// The time zone of crontabs: the one that is named, else UTC, or this
+    /// machine's without `enable_utc`. As `app.timezone`.
+    pub fn zone(&self) -> chrono_tz::Tz {
+        let local = || iana_time_zone::get_timezone().ok()?.parse().ok();
+        let unnamed = || if self.enable_utc { None } else { local() };
+        self.timezone.or_else(unnamed).unwrap_or(chrono_tz::UTC)
+    }
+
+    /// `beat_lease`, as long as an election needs at least.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_secs_f64(self.beat_lease.max(1.0))
+    }
 }
 
 impl Default for Settings {
@@ -158,10 +185,14 @@ impl Default for Settings {
             control_exchange: "celery".to_owned(),
             control_queue_expires: 10.0,
             event_exchange: "celeryev".to_owned(),
-            timezone: chrono_tz::UTC,
+            timezone: None,
+            enable_utc: true,
             beat_schedule: BTreeMap::new(),
+            beat_scheduler: BeatScheduler::default(),
+            beat_lease: 5.0,
             beat_schedule_filename: "celerybeat-schedule.json".to_owned(),
             beat_max_loop_interval: 300.0,
+            beat_cron_starting_deadline: None,
         }
     }
 }
@@ -212,6 +243,18 @@ pub enum QueueOrder {
     Sorted,
     /// As given: later queues wait until earlier ones are empty.
     Priority,
+}
+
+/// `beat_scheduler`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BeatScheduler {
+    /// Files of this machine's, `beat_schedule_filename` and what lies beside it.
+    #[default]
+    #[serde(alias = "celery.beat:PersistentScheduler")]
+    Persistent,
+    /// The broker: any number of beats on any machines have one leader.
+    Shared,
 }
 
 /// `accept_content`: names or content types.
@@ -287,87 +330,6 @@ impl Default for PublishRetryPolicy {
     }
 }
 
-/// An entry of `beat_schedule`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct BeatEntry {
-    /// The task's name.
-    pub task: String,
-    /// When it runs.
-    pub schedule: ScheduleSpec,
-    /// Positional arguments.
-    #[serde(default)]
-    pub args: Vec<Value>,
-    /// Keyword arguments.
-    #[serde(default)]
-    pub kwargs: Map<String, Value>,
-    /// How the message is sent.
-    #[serde(default)]
-    pub options: EntryOptions,
-    /// Whether an interval is counted from whole multiples of itself.
-    #[serde(default)]
-    pub relative: bool,
-}
-
-/// `schedule` of an entry: seconds, or a crontab's fields.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged)]
-pub enum ScheduleSpec {
-    /// Every so many seconds.
-    Seconds(f64),
-    /// As `crontab(minute=…, hour=…, …)`.
-    Crontab {
-        /// The five fields, each `*` if not given.
-        crontab: CrontabFields,
-    },
-}
-
-/// The fields of Celery's `crontab`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CrontabFields {
-    /// 0 to 59.
-    #[serde(deserialize_with = "field")]
-    pub minute: String,
-    /// 0 to 23.
-    #[serde(deserialize_with = "field")]
-    pub hour: String,
-    /// 0 (Sunday) to 6, or names.
-    #[serde(deserialize_with = "field")]
-    pub day_of_week: String,
-    /// 1 to 31.
-    #[serde(deserialize_with = "field")]
-    pub day_of_month: String,
-    /// 1 to 12, or names.
-    #[serde(deserialize_with = "field")]
-    pub month_of_year: String,
-}
-
-impl Default for CrontabFields {
-    fn default() -> Self {
-        let any = || "*".to_owned();
-        Self {
-            minute: any(),
-            hour: any(),
-            day_of_week: any(),
-            day_of_month: any(),
-            month_of_year: any(),
-        }
-    }
-}
-
-/// `options` of an entry, as `apply_async` takes them.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EntryOptions {
-    /// The queue; the task's route if not given.
-    pub queue: Option<String>,
-    /// Seconds after which a message that nobody has run is void.
-    pub expires: Option<f64>,
-    /// The message's priority.
-    pub priority: Option<u8>,
-}
-
 /// The most seconds that a setting may be: more than a century, and less than
 /// what any clock here overflows at.
 const LONGEST: f64 = u32::MAX as f64;
@@ -382,18 +344,4 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> 
             "must be a number of seconds, 0 to 4294967295",
         ))
     }
-}
-
-/// A crontab field may be written as a number.
-fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Number(u32),
-        Text(String),
-    }
-    Ok(match Form::deserialize(deserializer)? {
-        Form::Number(number) => number.to_string(),
-        Form::Text(text) => text,
-    })
 }

@@ -1,134 +1,126 @@
 //! The scheduler's engine (`celery.beat.Service`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{TimeDelta, Utc};
 
-use super::state::State;
-use super::{Schedule, ScheduleError};
+use super::Rules;
+use super::agenda::{Agenda, Tools};
+use super::store::{Lead, ScheduleStore};
 use crate::app::App;
-use crate::canvas::Signature;
-use crate::config::BeatEntry;
+use crate::error::Error;
 use crate::worker::Shutdown;
 
-/// After a fault of the broker an entry is tried again this soon.
+/// After a fault of the broker all is tried again this soon.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Sends the entries of `beat_schedule` when they are due.
+/// Sends the entries of `beat_schedule`, and those added at run time, when
+/// they are due; or stands by while another beat does.
 pub struct Beat {
     app: App,
-    entries: Vec<Entry>,
-    state: State,
+    store: Arc<dyn ScheduleStore>,
+    state: Standing,
 }
 
-struct Entry {
-    name: String,
-    schedule: Schedule,
-    config: BeatEntry,
-}
-
-impl Entry {
-    fn signature(&self) -> Signature {
-        let options = &self.config.options;
-        let mut signature = Signature::new(&self.config.task);
-        signature.args = self.config.args.clone();
-        signature.kwargs = self.config.kwargs.clone();
-        signature.options.queue = options.queue.clone();
-        signature.options.priority = options.priority;
-        signature.options.expires = options.expires.map(Into::into);
-        signature
-    }
+/// Whether this beat sends.
+enum Standing {
+    /// Not known yet, or not any more.
+    Unknown,
+    Waiting,
+    Leading(Agenda),
 }
 
 impl Beat {
     /// A beat for the entries in `app`'s settings.
     ///
     /// # Errors
-    /// A schedule that cannot be, or a state that can be neither read nor written.
-    pub fn new(app: App) -> Result<Self, BeatError> {
-        let settings = app.settings();
-        let entry = |(name, config): (&String, &BeatEntry)| {
-            Ok(Entry {
-                schedule: Schedule::new(name, config, settings.timezone)?,
-                name: name.clone(),
-                config: config.clone(),
-            })
-        };
-        let entries = settings
-            .beat_schedule
-            .iter()
-            .map(entry)
-            .collect::<Result<_, ScheduleError>>()?;
-        let state = State::open(settings.beat_schedule_filename.clone().into())?;
+    /// If the state cannot be where the settings say.
+    pub fn new(app: App) -> Result<Self, Error> {
         Ok(Self {
+            store: app.schedule_store()?,
             app,
-            entries,
-            state,
+            state: Standing::Unknown,
         })
     }
 
     /// Sends what is due until `shutdown` begins.
-    pub async fn run(mut self, shutdown: &Shutdown) -> Result<(), BeatError> {
-        tracing::info!(entries = self.entries.len(), "beat: Starting...");
-        loop {
-            let pause = self.tick(Utc::now()).await?;
+    ///
+    /// # Errors
+    /// If the state can be neither read nor written.
+    pub async fn run(mut self, shutdown: &Shutdown) -> Result<(), Error> {
+        tracing::info!(
+            entries = self.app.settings().beat_schedule.len(),
+            "beat: Starting..."
+        );
+        while !shutdown.is_warm() {
+            let pause = match self.tick().await {
+                Ok(pause) => pause,
+                Err(error @ Error::State(_)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "beat: trying again");
+                    self.state = Standing::Unknown;
+                    TRY_AGAIN
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = shutdown.warm() => return Ok(()),
+                () = shutdown.warm() => {}
             }
         }
+        self.leave().await
     }
 
-    /// Sends what is due at `now`, and says how long to wait for the next.
-    async fn tick(&mut self, now: DateTime<Utc>) -> Result<Duration, BeatError> {
-        let longest = Duration::from_secs_f64(self.app.settings().beat_max_loop_interval.max(0.1));
-        let mut pause = longest;
-        for entry in &self.entries {
-            let history = self.state.of(&entry.name, now);
-            let Some(mut due) = entry.schedule.next(history.last_run_at) else {
-                continue;
-            };
-            if due <= now {
-                if !send(&self.app, entry).await {
-                    pause = pause.min(TRY_AGAIN);
-                    continue;
+    /// Sends what is due if this beat leads, and says how long to wait.
+    async fn tick(&mut self) -> Result<Duration, Error> {
+        let settings = self.app.settings();
+        // Often enough to keep the lead, and to take it over in time.
+        let renewal = settings.lease() / 3;
+        let longest = Duration::from_secs_f64(settings.beat_max_loop_interval.max(0.1));
+        let Some(lead) = self.store.lead().await? else {
+            if !matches!(self.state, Standing::Waiting) {
+                tracing::info!("beat: Standing by while another beat leads");
+            }
+            self.state = Standing::Waiting;
+            return Ok(renewal);
+        };
+        let tools = Tools {
+            app: &self.app,
+            store: &*self.store,
+            rules: Rules::of(settings),
+            max_interval: TimeDelta::from_std(longest).unwrap_or(TimeDelta::MAX),
+        };
+        let mut agenda = match std::mem::replace(&mut self.state, Standing::Unknown) {
+            Standing::Leading(agenda) if agenda.lead == lead => agenda,
+            before => {
+                announce(&before, &lead);
+                match Agenda::open(&tools, lead).await? {
+                    Some(agenda) => agenda,
+                    None => return Ok(Duration::ZERO),
                 }
-                history.last_run_at = now;
-                history.total_run_count += 1;
-                due = entry.schedule.next(now).unwrap_or(DateTime::<Utc>::MAX_UTC);
             }
-            pause = pause.min((due - now).to_std().unwrap_or_default());
-        }
-        self.state.save()?;
-        Ok(pause)
+        };
+        let Some(next) = agenda.tick(&tools).await? else {
+            return Ok(Duration::ZERO);
+        };
+        self.state = Standing::Leading(agenda);
+        let pause = (next - Utc::now()).to_std().unwrap_or_default();
+        Ok(pause.min(renewal).min(longest))
     }
-}
 
-async fn send(app: &App, entry: &Entry) -> bool {
-    match app.send(entry.signature()).await {
-        Ok(result) => {
-            tracing::info!(
-                id = result.id(),
-                "Scheduler: Sending due task {} ({})",
-                entry.name,
-                entry.config.task
-            );
-            true
-        }
-        Err(error) => {
-            tracing::error!(%error, "Scheduler: cannot send {}; trying again", entry.name);
-            false
+    async fn leave(self) -> Result<(), Error> {
+        match self.state {
+            Standing::Leading(agenda) => self.store.resign(&agenda.lead).await,
+            Standing::Unknown | Standing::Waiting => Ok(()),
         }
     }
 }
 
-/// Why beat cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum BeatError {
-    /// An entry's schedule cannot be.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    /// The state can be neither read nor written.
-    #[error("beat's state: {0}")]
-    State(#[from] std::io::Error),
+fn announce(before: &Standing, lead: &Lead) {
+    match before {
+        Standing::Leading(agenda) if agenda.lead.fence == lead.fence => {
+            tracing::info!("beat: The schedule has been changed");
+        }
+        _ => tracing::info!("beat: Leading"),
+    }
 }

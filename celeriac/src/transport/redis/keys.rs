@@ -85,6 +85,11 @@ impl Keys {
         self.named("celeriac.refused")
     }
 
+    /// What beats share under this name.
+    pub fn beat(&self, name: &str) -> String {
+        self.named(&format!("celeriac.beat.{name}"))
+    }
+
     pub fn workers(&self) -> String {
         self.named("celeriac.workers")
     }

@@ -10,6 +10,7 @@
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
+//! | `celeriac.beat.*` | what beats share (see [`schedule`]) |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone.
@@ -21,6 +22,7 @@ mod keys;
 mod notice;
 mod recovery;
 mod replies;
+mod schedule;
 mod settle;
 
 use std::collections::HashSet;
@@ -40,6 +42,7 @@ use crate::redis_link;
 
 use fetch::Fetcher;
 use keys::Keys;
+pub use schedule::RedisSchedule;
 
 /// Celery's broker on Redis 6.2 or newer.
 pub struct RedisTransport {

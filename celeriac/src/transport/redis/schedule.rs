@@ -1,0 +1,187 @@
+//! A schedule's state in the broker, for beats on any machines.
+//!
+//! | key, after `celeriac.beat.` | what it holds |
+//! | --- | --- |
+//! | `leader` | `<beat>:<reign>` of who leads; expires unless renewed |
+//! | `reigns` | how many there have been |
+//! | `histories` | entry → when it ran |
+//! | `zone` | the time zone that these were reckoned in |
+//! | `changes` | entry → what has been said at run time |
+//! | `revision` | counts those |
+//!
+//! A turn is one script, which looks whether its leader still leads, changes
+//! the history and puts the messages into their queues. So nothing is lost or
+//! sent twice, whenever a beat dies.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use ::redis::aio::ConnectionManager;
+use ::redis::{AsyncCommands, Script};
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+
+use super::NoPushes;
+use super::keys::Keys;
+use crate::canvas::new_id;
+use crate::config::Settings;
+use crate::error::Error;
+use crate::redis_link;
+use crate::schedule::{Change, Lead, Memory, ScheduleStore, Turn};
+
+/// `KEYS`: leader, reigns, revision. `ARGV`: this beat, the lease in
+/// milliseconds.
+const LEAD: &str = r"
+local leader = redis.call('GET', KEYS[1])
+if not leader then
+  leader = ARGV[1] .. ':' .. redis.call('INCR', KEYS[2])
+elseif string.sub(leader, 1, #ARGV[1] + 1) ~= ARGV[1] .. ':' then
+  return false
+end
+redis.call('SET', KEYS[1], leader, 'PX', ARGV[2])
+return {leader, redis.call('GET', KEYS[3]) or '0'}
+";
+
+/// `KEYS`: leader. `ARGV`: who.
+const RESIGN: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+";
+
+/// `KEYS`: leader, histories, zone. `ARGV`: who, the zone, entries.
+const FORGET: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[3], ARGV[2])
+for i = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
+return 1
+";
+
+/// `KEYS`: leader, histories, a list for each message. `ARGV`: who, the entry,
+/// its history before (empty for none) and after, the messages.
+const COMMIT: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local known = redis.call('HGET', KEYS[2], ARGV[2]) or ''
+if known == ARGV[4] then return 1 end
+if known ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+for i = 5, #ARGV do redis.call('LPUSH', KEYS[i - 2], ARGV[i]) end
+return 1
+";
+
+/// Celeriac's shared schedule.
+pub struct RedisSchedule {
+    connection: ConnectionManager,
+    keys: Keys,
+    /// This beat's name in the election.
+    beat: String,
+    lease: Duration,
+    lead: Script,
+    resign: Script,
+    forget: Script,
+    commit: Script,
+}
+
+impl RedisSchedule {
+    /// The schedule in the broker of `settings`; connects when first used.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if the broker's address is not one of Redis.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let client = redis_link::client("broker_url", &settings.broker_url)?;
+        Ok(Self {
+            connection: redis_link::managed(&client, None::<NoPushes>)?,
+            keys: Keys::new(&settings.broker_transport_options),
+            beat: new_id(),
+            lease: settings.lease(),
+            lead: Script::new(LEAD),
+            resign: Script::new(RESIGN),
+            forget: Script::new(FORGET),
+            commit: Script::new(COMMIT),
+        })
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    fn key(&self, name: &str) -> String {
+        self.keys.beat(name)
+    }
+
+    /// A hash of JSON values. What nobody can read is left out.
+    async fn table<T: DeserializeOwned>(&self, name: &str) -> Result<BTreeMap<String, T>, Error> {
+        let table: HashMap<String, Vec<u8>> = self.connection().hgetall(self.key(name)).await?;
+        let read = |(entry, value): (String, Vec<u8>)| match serde_json::from_slice(&value) {
+            Ok(value) => Some((entry, value)),
+            Err(error) => {
+                tracing::error!(%error, entry, "cannot read one of celeriac.beat.{name}");
+                None
+            }
+        };
+        Ok(table.into_iter().filter_map(read).collect())
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for RedisSchedule {
+    async fn lead(&self) -> Result<Option<Lead>, Error> {
+        let mut call = self.lead.prepare_invoke();
+        call.key(self.key("leader")).key(self.key("reigns"));
+        call.key(self.key("revision")).arg(&self.beat);
+        call.arg(self.lease.as_millis() as u64);
+        let lead: Option<(String, u64)> = call.invoke_async(&mut self.connection()).await?;
+        Ok(lead.map(|(fence, revision)| Lead { fence, revision }))
+    }
+
+    async fn resign(&self, lead: &Lead) -> Result<(), Error> {
+        let mut call = self.resign.key(self.key("leader"));
+        let call = call.arg(&lead.fence);
+        Ok(call.invoke_async(&mut self.connection()).await?)
+    }
+
+    async fn memory(&self) -> Result<Memory, Error> {
+        Ok(Memory {
+            histories: self.table("histories").await?,
+            zone: self.connection().get(self.key("zone")).await?,
+        })
+    }
+
+    async fn forget(&self, lead: &Lead, entries: &[String], zone: &str) -> Result<bool, Error> {
+        let mut call = self.forget.key(self.key("leader"));
+        call.key(self.key("histories")).key(self.key("zone"));
+        call.arg(&lead.fence).arg(zone).arg(entries);
+        Ok(call.invoke_async(&mut self.connection()).await?)
+    }
+
+    async fn commit(&self, lead: &Lead, turn: &Turn) -> Result<bool, Error> {
+        let before = turn.before.as_ref().map(serde_json::to_string);
+        let mut call = self.commit.key(self.key("leader"));
+        call.key(self.key("histories")).arg(&lead.fence);
+        call.arg(&turn.entry)
+            .arg(before.transpose()?.unwrap_or_default());
+        call.arg(serde_json::to_string(&turn.history)?);
+        for message in &turn.messages {
+            let priority = message.envelope.properties.priority.unwrap_or(0);
+            call.key(self.keys.queue(&message.queue, priority));
+            call.arg(serde_json::to_vec(&message.envelope)?);
+        }
+        Ok(call.invoke_async(&mut self.connection()).await?)
+    }
+
+    async fn changes(&self) -> Result<BTreeMap<String, Change>, Error> {
+        self.table("changes").await
+    }
+
+    async fn change(&self, entry: &str, change: &Change) -> Result<(), Error> {
+        let key = self.key("changes");
+        let mut pipeline = ::redis::pipe();
+        pipeline.atomic();
+        if change.is_empty() {
+            pipeline.hdel(key, entry).ignore();
+        } else {
+            let change = serde_json::to_vec(change)?;
+            pipeline.hset(key, entry, change).ignore();
+        }
+        pipeline.incr(self.key("revision"), 1).ignore();
+        Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+}

@@ -1,0 +1,219 @@
+"""The beat program: what Python receives of it, what it remembers, and who leads."""
+
+import json
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from celery import uuid
+
+from support.beats import Beats, beat_program
+from support.waiting import until
+from support.workers import python_worker
+
+RECORD = "interop.record"
+
+
+@pytest.fixture
+def beats(redis, tmp_path):
+    """Beats that share a schedule of their own and end with the test."""
+    if not beat_program().exists():
+        pytest.skip("no beat: cargo build -p beat")
+    beats = Beats(redis, tmp_path, prefix=f"{uuid()[:8]}.")
+    yield beats
+    beats.stop()
+
+
+def received(app, beats, queue, count, timeout=15):
+    """The next messages of a queue, as kombu reads them."""
+    app = beats.client(app)
+    with app.connection_for_read() as connection:
+        simple = connection.SimpleQueue(queue, accept=["json", "msgpack"])
+        return [simple.get(timeout=timeout) for _ in range(count)]
+
+
+def marks(redis, key):
+    return redis.client.lrange(key, 0, -1)
+
+
+def test_an_entry_is_called_with_its_arguments_and_options(app, beats):
+    options = {"queue": "ticks", "expires": 60, "priority": 3, "countdown": 5, "shadow": "tock",
+               "headers": {"tenant": "a"}, "time_limit": 30, "ignore_result": True,
+               "serializer": "msgpack", "compression": "gzip",
+               "link": [{"task": "t.after", "options": {"queue": "q"}}]}
+    entry = {"task": "t.tick", "schedule": 0.5, "args": [2, 3], "kwargs": {"z": 1}, "options": options}
+    beats.start({"tick": entry})
+    message, _ = received(app, beats, "ticks", 2)
+    headers = message.headers
+    assert message.decode()[:2] == [[2, 3], {"z": 1}]
+    assert message.decode()[2]["callbacks"][0]["task"] == "t.after"
+    assert (headers["task"], headers["shadow"], headers["tenant"]) == ("t.tick", "tock", "a")
+    assert headers["celery_beat_task"] is True and headers["ignore_result"] is True
+    assert headers["timelimit"] == [30, None]
+    eta, expires = (datetime.fromisoformat(headers[name]) for name in ("eta", "expires"))
+    assert expires - eta == timedelta(seconds=55)
+    assert (message.properties["priority"], message.content_type) == (3, "application/x-msgpack")
+
+
+def test_a_python_worker_runs_what_a_crontab_and_a_command_send(beats, lane, start, redis):
+    beats.prefix = ""
+    beats.settings["beat_schedule_filename"] = "mine"
+    beats.settings["beat_scheduler"] = "persistent"
+    start(python_worker, lane)
+    key = f"mark-{uuid()}"
+    entry = {"task": RECORD, "schedule": "* * * * *", "args": ["cron", key],
+             "options": {"queue": lane.queue}}
+    added = {**entry, "args": ["now", key], "schedule": {"crontab": {"month_of_year": "feb"}}}
+    overdue = datetime.now(timezone.utc) - timedelta(minutes=5)
+    (beats.directory / "mine").write_text(json.dumps({"entries": {
+        "minutely": {"last_run_at": overdue.isoformat(), "total_run_count": 7}}}))
+    beat = beats.start({"minutely": entry, "yearly": added})
+    until(lambda: "cron" in marks(redis, key), "the run that was missed is made up for")
+    beats.command("run", "yearly")
+    until(lambda: "now" in marks(redis, key), "a run by hand")
+    assert beat.stop() == 0
+    minutely = beats.listing()["minutely"]["history"]
+    assert minutely["total_run_count"] == 8 + (marks(redis, key).count("cron") - 1)
+    assert marks(redis, key).count("cron") <= 2
+
+
+@pytest.mark.parametrize("scheduler", ["persistent", "shared"])
+def test_a_restart_neither_forgets_nor_repeats_a_run(beats, scheduler):
+    beats.settings["beat_scheduler"] = scheduler
+    schedule = {"often": {"task": "t.often", "schedule": 1, "options": {"queue": "often"}},
+                "rare": {"task": "t.rare", "schedule": 3600, "options": {"queue": "rare"}}}
+    for _ in range(3):
+        beat = beats.start(schedule)
+        seen = beats.waiting("often")
+        until(lambda: beats.waiting("often") > seen + 1, "beat runs")
+        beat.kill()
+        until(beats.nobody_leads, "the lease ends")
+    listing = beats.listing()
+    assert listing["often"]["history"]["total_run_count"] == beats.waiting("often")
+    assert listing["rare"]["history"]["total_run_count"] == beats.waiting("rare") == 0
+    first_seen = listing["rare"]["history"]["last_run_at"]
+    # Another schedule keeps the history, an entry that is gone does not.
+    beat = beats.start({"rare": {**schedule["rare"], "schedule": 1}})
+    until(lambda: beats.waiting("rare"), "the shorter interval has passed")
+    until(lambda: "often" not in beats.listing(), "what is gone is forgotten")
+    assert beats.listing()["rare"]["history"]["last_run_at"] > first_seen
+    beat.stop()
+    beats.start(schedule)
+    until(lambda: beats.listing()["often"]["history"], "it begins anew")
+    assert beats.listing()["often"]["history"]["last_run_at"] > first_seen
+
+
+def test_a_crontab_that_was_missed_for_too_long_is_not_made_up_for(beats):
+    beats.settings["beat_cron_starting_deadline"] = 60
+    beats.settings["beat_scheduler"] = "persistent"
+    crontab = {"task": "t.daily", "options": {"queue": "daily"}}
+    now = datetime.now(timezone.utc)
+    late, soon = now - timedelta(minutes=10), now - timedelta(seconds=1)
+    entries = {name: {**crontab, "schedule": f"{at.minute} {at.hour} * * *", "args": [name]}
+               for name, at in {"stale": late, "recent": soon}.items()}
+    before = (now - timedelta(days=2)).isoformat()
+    (beats.directory / "state").write_text(json.dumps({"entries": {
+        name: {"last_run_at": before, "total_run_count": 1} for name in entries}}))
+    beats.settings["beat_schedule_filename"] = "state"
+    beats.start(entries)
+    until(lambda: beats.waiting("daily"), "the recent one is sent")
+    assert beats.waiting("daily") == 1
+    assert beats.listing()["stale"]["history"]["total_run_count"] == 1
+
+
+def test_one_beat_leads_and_another_takes_over_without_loss(beats, lane, start, redis, report):
+    """Each run leaves a mark; what is killed is whoever leads."""
+    start(python_worker, lane)
+    key = f"mark-{uuid()}"
+    beats.prefix = ""
+    beats.reset()
+    every = 0.5
+    entry = {"task": RECORD, "schedule": every, "args": ["run", key], "options": {"queue": lane.queue}}
+    schedule = {f"e{n}": entry for n in range(4)}
+    running = [beats.start(schedule) for _ in range(2)]
+    try:
+        gaps = []
+        for _ in range(3):
+            seen = len(marks(redis, key))
+            until(lambda: len(marks(redis, key)) > seen + 8, "the leader sends")
+            leader = beats.leader(running)
+            leader.kill()
+            running.remove(leader)
+            died, seen = time.monotonic(), sum(beats.counts().values())
+            running.append(beats.start(schedule))
+            until(lambda: sum(beats.counts().values()) > seen, "another has taken over", 10)
+            gaps.append(time.monotonic() - died)
+        report("a dead beat's successor sends after", f"{max(gaps):.1f} s at most")
+    finally:
+        for beat in running:
+            beat.stop()
+    runs = sum(beats.counts().values())
+    until(lambda: len(marks(redis, key)) >= runs, "all that was sent has run")
+    assert len(marks(redis, key)) == runs
+    beats.reset()
+
+
+def test_entries_are_changed_while_beats_run(beats):
+    beats.start({"fixed": {"task": "t.fixed", "schedule": 0.5, "options": {"queue": "fixed"}}})
+    beats.command("add", "new", "t.new", "--every", "0.5", "--queue", "new", "--args", "[1]",
+                  "--options", '{"priority": 6}')
+    until(lambda: beats.waiting("new"), "what was added is sent")
+    beats.command("pause", "new")
+    beats.command("pause", "fixed")
+    assert all(entry["paused"] for entry in beats.listing().values())
+    until(lambda: beats.quiet("new") and beats.quiet("fixed"), "what is paused is not sent")
+    beats.command("resume", "fixed")
+    before = beats.waiting("fixed")
+    until(lambda: beats.waiting("fixed") > before, "what is resumed is sent")
+    assert beats.waiting("fixed") < before + 4, "what was skipped is not made up for"
+    beats.command("remove", "new")
+    assert list(beats.listing()) == ["fixed"]
+    assert "is in the configuration" in beats.command("remove", "fixed", fails=True)
+    assert "no entry is called" in beats.command("run", "new", fails=True)
+
+
+def test_check_prints_the_next_runs(beats):
+    beats.settings["timezone"] = "Europe/Paris"
+    beats.configure({
+        "half": {"task": "t.a", "schedule": {"crontab": {"minute": "*/30", "hour": "8-17"}}},
+        "summer": {"task": "t.b", "schedule": "30 2 25-31 3 sun"},
+        "sun": {"task": "t.c", "schedule": {"solar": {"event": "sunset", "lat": 48.85, "lon": 2.35}}}})
+    output = beats.command("check", "-n", "3")
+    half, summer, sun = (output.index(name) for name in ("half (", "summer (", "sun (sunset"))
+    minutes = [line.split()[2][3:] for line in output[half:summer].splitlines()[1:]]
+    assert len(minutes) == 3 and set(minutes) == {"00:00", "30:00"}
+    # The clock skips 02:30; Celery's run is an hour later then.
+    assert all("03:30:00 CEST" in line for line in output[summer:sun].splitlines()[1:])
+    sunsets = [line.split()[1] for line in output[sun:].splitlines()[1:]]
+    assert len(set(sunsets)) == len(sunsets) == 3, "one a day"
+
+
+@pytest.mark.parametrize("schedule, reason", [
+    ('{ crontab = { minute = "61" } }', "Invalid end range: 61 > 59."),
+    ('{ crontab = { minutes = "1" } }', "unknown field `minutes`; did you mean `minute`?"),
+    ('{ crontab = { day_of_month = 31, month_of_year = "feb" } }', "never occurs in month_of_year"),
+    ('"* * * *"', "a crontab has five fields"),
+    ('{ solar = { event = "sunrise", lat = 91, lon = 0 } }', "must be between -90 and 90"),
+    ('{ solar = { event = "sunrize", lat = 9, lon = 0 } }', "unknown variant `sunrize`"),
+    ("0", "an interval must be more than 0 seconds"),
+    ('1\noptions = { quue = "a" }', "`quue`"),
+])
+def test_what_is_no_schedule_names_its_line(beats, schedule, reason):
+    beats.config.write_text(f'\n[beat_schedule.e]\ntask = "t"\nschedule = {schedule}\n')
+    output = beats.command("check", fails=True)
+    assert f"{beats.config.name}:{4 + schedule.count(chr(10))}: " in output
+    assert reason in output
+
+
+def test_a_pidfile_keeps_a_second_beat_out(beats):
+    first = beats.start({}, "--pidfile", "beat.pid")
+    path = beats.directory / "beat.pid"
+    until(path.exists, "the pidfile is there")
+    second = beats.start({}, "--pidfile", "beat.pid")
+    assert second.wait() == 1 and "already exists" in second.log.read_text()
+    assert path.read_text().strip() == str(first.pid)
+    first.kill()
+    third = beats.start({}, "--pidfile", "beat.pid", "--loglevel", "WARNING", "--max-interval", "1")
+    until(lambda: path.read_text().strip() == str(third.pid), "a dead beat's file is replaced")
+    assert third.stop() == 0 and not path.exists()
+    assert "Starting" not in third.log.read_text()
