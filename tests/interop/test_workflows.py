@@ -1,7 +1,10 @@
 """Whole workflows leave behind exactly what they leave behind a Python worker."""
 
+import json
+
 import pytest
 from celery import chain, chord, group
+from celery.result import result_from_tuple
 
 from support.lane import Lane, full_name
 from support.twins import differences
@@ -14,11 +17,14 @@ from conftest import answers, client
 class Tasks:
     """`tasks.add(1)` is `add.s(1)`."""
 
-    def __init__(self, app):
+    def __init__(self, app, **options):
         self.app = app
+        self.options = options
 
     def __getattr__(self, name):
-        return lambda *args, **options: self.app.signature(full_name(name), args, **options)
+        return lambda *args, **options: self.app.signature(
+            full_name(name), args, **{**self.options, **options}
+        )
 
 
 def linked(signature, *, link=(), link_error=()):
@@ -145,6 +151,34 @@ def benches(tmp_path_factory):
     yield benches
     for end in reversed(ends):
         end()
+
+
+SENT = {
+    "chain": (lambda t: t.add(1, 2) | t.add(10) | t.add(100), 113),
+    "group": (lambda t: group(t.add(1, 2), t.add(3, 4)), [3, 7]),
+    "chord": (lambda t: chord([t.add(1, 2), t.add(3, 4)], t.tsum()), 10),
+    "chord of chords": (
+        lambda t: chord([chord([t.add(1, 2), t.add(3, 4)], t.tsum()), t.add(5, 6)], t.xsum()), 21
+    ),
+    "chord of a chain that ends in a group": (
+        lambda t: chord([t.add(1, 2) | group(t.add(3), t.add(4)), t.add(5, 6)], t.xsum()), 24
+    ),
+    "chain of groups": (
+        lambda t: group(t.add(1, 2), t.add(3, 4)) | t.tsum() | group(t.add(1), t.mul(3)), [11, 30]
+    ),
+    "chunks": (
+        lambda t: t.app.tasks["celery.chunks"].s(task=dict(t.add()), it=[[1, 2], [3, 4], [5, 6]], n=2),
+        [[3, 7], [11]],
+    ),
+}
+
+
+@pytest.mark.parametrize("workflow, expected", SENT.values(), ids=SENT.keys())
+def test_python_runs_what_rust_sends(rust, python, workflow, expected):
+    """A Rust task sends the canvas, a Python worker runs every part of it."""
+    canvas = json.loads(json.dumps(workflow(Tasks(rust.app, queue=python.queue))))
+    result = result_from_tuple(rust.call("interop.apply", canvas), rust.app)
+    assert result.get(timeout=15) == expected
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS.keys())
