@@ -1,13 +1,14 @@
 """The beat program: what Python receives of it, what it remembers, and who leads."""
 
 import json
+import signal
 import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from celery import uuid
 
-from support.beats import Beats, beat_program
+from support.beats import Beats
 from support.waiting import until
 from support.workers import python_worker
 
@@ -17,8 +18,6 @@ RECORD = "interop.record"
 @pytest.fixture
 def beats(redis, tmp_path):
     """Beats that share a schedule of their own and end with the test."""
-    if not beat_program().exists():
-        pytest.skip("no beat: cargo build -p beat")
     beats = Beats(redis, tmp_path, prefix=f"{uuid()[:8]}.")
     yield beats
     beats.stop()
@@ -151,6 +150,37 @@ def test_one_beat_leads_and_another_takes_over_without_loss(beats, lane, start, 
     until(lambda: len(marks(redis, key)) >= runs, "all that was sent has run")
     assert len(marks(redis, key)) == runs
     beats.reset()
+
+
+def test_a_leader_that_slept_is_refused(beats):
+    schedule = {"tick": {"task": "t.tick", "schedule": 0.2, "options": {"queue": "ticks"}}}
+    first = beats.start(schedule)
+    first.wait_for_log("Leading")
+    second = beats.start(schedule)
+    second.wait_for_log("Standing by")
+    # It stops at any place, in the middle of a turn as well.
+    first.signal(signal.SIGSTOP)
+    second.wait_for_log("Leading")
+    first.signal(signal.SIGCONT)
+    first.wait_for_log("Standing by")
+    assert second.stop() == 0
+    until(lambda: first.log.read_text().count("Leading") == 2, "it leads again")
+    assert first.stop() == 0
+    assert beats.waiting("ticks") == beats.counts()["tick"] > 0
+
+
+def test_a_broker_that_was_away_gets_each_run_once(durable_redis, tmp_path):
+    beats = Beats(durable_redis, tmp_path, prefix="")
+    beat = beats.start({"tick": {"task": "t.tick", "schedule": 0.1, "options": {"queue": "ticks"}}})
+    for _ in range(3):
+        seen = beats.waiting("ticks")
+        until(lambda: beats.waiting("ticks") > seen + 5, "beat sends")
+        durable_redis.kill()
+        durable_redis.start()
+    seen = beats.waiting("ticks")
+    until(lambda: beats.waiting("ticks") > seen, "beat goes on")
+    assert beat.stop() == 0
+    assert beats.waiting("ticks") == beats.counts()["tick"]
 
 
 def test_entries_are_changed_while_beats_run(beats):
