@@ -2,8 +2,11 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery import uuid
@@ -233,6 +236,32 @@ def test_what_is_no_schedule_names_its_line(beats, schedule, reason):
     output = beats.command("check", fails=True)
     assert f"{beats.config.name}:{4 + schedule.count(chr(10))}: " in output
     assert reason in output
+
+
+def test_hundreds_of_entries_are_sent_at_once(beats):
+    schedule = {f"e{n}": {"task": "t.one", "schedule": "* * * * *", "options": {"queue": "many"}}
+                for n in range(1200)}
+    beats.settings["beat_scheduler"] = "persistent"
+    beats.settings["beat_schedule_filename"] = "many.json"
+    long_ago = datetime.now(timezone.utc) - timedelta(days=1)
+    (beats.directory / "many.json").write_text(json.dumps({"entries": {
+        name: {"last_run_at": long_ago.isoformat(), "total_run_count": 0} for name in schedule}}))
+    beat = beats.start(schedule)
+    until(lambda: beats.waiting("many") >= 1200, "all are sent")
+    assert beat.stop() == 0
+    counts = [entry["history"]["total_run_count"] for entry in beats.listing().values()]
+    assert beats.waiting("many") == sum(counts)
+
+
+def test_without_utc_the_zone_is_the_machines(beats, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    ask = "from celery import Celery; print(Celery(changes={'enable_utc': False}).timezone)"
+    zone = subprocess.check_output([sys.executable, "-c", ask], text=True).strip()
+    beats.settings["enable_utc"] = False
+    beats.configure({"noon": {"task": "t", "schedule": "0 12 * * *"}})
+    noon = datetime.now(ZoneInfo(zone)).replace(hour=12, minute=0, second=0)
+    assert noon.strftime("12:00:00 %Z") in beats.command("check", "-n", "1")
+    assert zone == "Asia/Kathmandu"
 
 
 def test_a_pidfile_keeps_a_second_beat_out(beats):
