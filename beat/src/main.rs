@@ -7,10 +7,13 @@ mod show;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use celeriac::config::BeatScheduler;
 use celeriac::schedule::{Beat, Registry, Rules};
 use celeriac::worker::Shutdown;
 use celeriac::{App, Config, Settings};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
 
 use entry::NewEntry;
 use pidfile::Pidfile;
@@ -25,9 +28,9 @@ use pidfile::Pidfile;
 /// With beat_scheduler = "shared" in the configuration, any number of beats on
 /// any machines share their schedule through the broker: one of them sends,
 /// and another takes over within seconds of its death. Otherwise they share it
-/// through the file --schedule on one machine.
+/// through a file on one machine.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
+#[command(version)]
 struct Cli {
     #[command(flatten)]
     options: Options,
@@ -40,9 +43,18 @@ struct Options {
     /// The configuration [default: celeryconfig.toml, if it exists]
     #[arg(long, env = "CELERIAC_CONFIG", global = true)]
     config: Option<PathBuf>,
-    /// Where beats keep their schedule [default: the shared one, or the file
-    /// beat_schedule_filename, as beat_scheduler says]
-    #[arg(short, long, global = true, value_name = "FILE")]
+    /// Where beats keep their schedule: persistent (a file) or shared (the
+    /// broker) [default: beat_scheduler]
+    #[arg(short = 'S', long, global = true, value_parser = scheduler)]
+    scheduler: Option<BeatScheduler>,
+    /// The file of the persistent scheduler [default: beat_schedule_filename]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "scheduler"
+    )]
     schedule: Option<PathBuf>,
     /// How much is logged; RUST_LOG wins over it
     #[arg(
@@ -74,6 +86,19 @@ enum LogLevel {
     Error,
     Critical,
     Fatal,
+}
+
+impl LogLevel {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Fatal => "fatal",
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -117,12 +142,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let level = cli.options.loglevel.to_possible_value();
-    celeriac::log::init_at(
-        level
-            .map_or("info".into(), |level| level.get_name().to_owned())
-            .as_str(),
-    );
+    celeriac::log::init_at(cli.options.loglevel.name());
     let app = App::new(settings(&cli.options)?)?;
     match cli.command {
         None => run(app, &cli.options).await,
@@ -135,14 +155,21 @@ fn settings(options: &Options) -> anyhow::Result<Settings> {
     let sections = ["api", "store", "ingest", "insights"];
     let config = Config::load(options.config.as_deref(), &sections)?;
     let mut settings = config.settings().clone();
+    if let Some(scheduler) = options.scheduler {
+        settings.beat_scheduler = scheduler;
+    }
     if let Some(path) = &options.schedule {
-        settings.beat_scheduler = celeriac::config::BeatScheduler::Persistent;
+        settings.beat_scheduler = BeatScheduler::Persistent;
         settings.beat_schedule_filename = path.to_string_lossy().into_owned();
     }
     if let Some(seconds) = options.max_interval {
         settings.beat_max_loop_interval = seconds.into();
     }
     Ok(settings)
+}
+
+fn scheduler(name: &str) -> Result<BeatScheduler, serde::de::value::Error> {
+    BeatScheduler::deserialize(name.into_deserializer())
 }
 
 async fn run(app: App, options: &Options) -> anyhow::Result<()> {
@@ -160,7 +187,13 @@ async fn obey(app: App, command: Command) -> anyhow::Result<()> {
     let registry = Registry::new(app)?;
     match command {
         Command::List { json } => show::list(&registry.list().await?, json, rules)?,
-        Command::Check { runs } => show::check(&registry.list().await?, runs, rules),
+        Command::Check { runs } => {
+            let entries = registry.list().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "cannot tell the last runs");
+                registry.configured()
+            });
+            show::check(&entries, runs, rules);
+        }
         Command::Add(new) => {
             let (name, entry) = new.entry()?;
             registry.add(&name, entry).await?;

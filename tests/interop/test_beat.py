@@ -1,13 +1,17 @@
 """The beat program: what Python receives of it, what it remembers, and who leads."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery import uuid
 
-from support.beats import Beats, beat_program
+from support.beats import Beats
 from support.waiting import until
 from support.workers import python_worker
 
@@ -17,8 +21,6 @@ RECORD = "interop.record"
 @pytest.fixture
 def beats(redis, tmp_path):
     """Beats that share a schedule of their own and end with the test."""
-    if not beat_program().exists():
-        pytest.skip("no beat: cargo build -p beat")
     beats = Beats(redis, tmp_path, prefix=f"{uuid()[:8]}.")
     yield beats
     beats.stop()
@@ -153,6 +155,37 @@ def test_one_beat_leads_and_another_takes_over_without_loss(beats, lane, start, 
     beats.reset()
 
 
+def test_a_leader_that_slept_is_refused(beats):
+    schedule = {"tick": {"task": "t.tick", "schedule": 0.2, "options": {"queue": "ticks"}}}
+    first = beats.start(schedule)
+    first.wait_for_log("Leading")
+    second = beats.start(schedule)
+    second.wait_for_log("Standing by")
+    # It stops at any place, in the middle of a turn as well.
+    first.signal(signal.SIGSTOP)
+    second.wait_for_log("Leading")
+    first.signal(signal.SIGCONT)
+    first.wait_for_log("Standing by")
+    assert second.stop() == 0
+    until(lambda: first.log.read_text().count("Leading") == 2, "it leads again")
+    assert first.stop() == 0
+    assert beats.waiting("ticks") == beats.counts()["tick"] > 0
+
+
+def test_a_broker_that_was_away_gets_each_run_once(durable_redis, tmp_path):
+    beats = Beats(durable_redis, tmp_path, prefix="")
+    beat = beats.start({"tick": {"task": "t.tick", "schedule": 0.1, "options": {"queue": "ticks"}}})
+    for _ in range(3):
+        seen = beats.waiting("ticks")
+        until(lambda: beats.waiting("ticks") > seen + 5, "beat sends")
+        durable_redis.kill()
+        durable_redis.start()
+    seen = beats.waiting("ticks")
+    until(lambda: beats.waiting("ticks") > seen, "beat goes on")
+    assert beat.stop() == 0
+    assert beats.waiting("ticks") == beats.counts()["tick"]
+
+
 def test_entries_are_changed_while_beats_run(beats):
     beats.start({"fixed": {"task": "t.fixed", "schedule": 0.5, "options": {"queue": "fixed"}}})
     beats.command("add", "new", "t.new", "--every", "0.5", "--queue", "new", "--args", "[1]",
@@ -203,6 +236,32 @@ def test_what_is_no_schedule_names_its_line(beats, schedule, reason):
     output = beats.command("check", fails=True)
     assert f"{beats.config.name}:{4 + schedule.count(chr(10))}: " in output
     assert reason in output
+
+
+def test_hundreds_of_entries_are_sent_at_once(beats):
+    schedule = {f"e{n}": {"task": "t.one", "schedule": "* * * * *", "options": {"queue": "many"}}
+                for n in range(1200)}
+    beats.settings["beat_scheduler"] = "persistent"
+    beats.settings["beat_schedule_filename"] = "many.json"
+    long_ago = datetime.now(timezone.utc) - timedelta(days=1)
+    (beats.directory / "many.json").write_text(json.dumps({"entries": {
+        name: {"last_run_at": long_ago.isoformat(), "total_run_count": 0} for name in schedule}}))
+    beat = beats.start(schedule)
+    until(lambda: beats.waiting("many") >= 1200, "all are sent")
+    assert beat.stop() == 0
+    counts = [entry["history"]["total_run_count"] for entry in beats.listing().values()]
+    assert beats.waiting("many") == sum(counts)
+
+
+def test_without_utc_the_zone_is_the_machines(beats, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    ask = "from celery import Celery; print(Celery(changes={'enable_utc': False}).timezone)"
+    zone = subprocess.check_output([sys.executable, "-c", ask], text=True).strip()
+    beats.settings["enable_utc"] = False
+    beats.configure({"noon": {"task": "t", "schedule": "0 12 * * *"}})
+    noon = datetime.now(ZoneInfo(zone)).replace(hour=12, minute=0, second=0)
+    assert noon.strftime("12:00:00 %Z") in beats.command("check", "-n", "1")
+    assert zone == "Asia/Kathmandu"
 
 
 def test_a_pidfile_keeps_a_second_beat_out(beats):

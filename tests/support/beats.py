@@ -16,7 +16,10 @@ from .workers import interop_worker, toml
 def beat_program():
     """The program under test: `CELERIAC_BEAT`, or the one that is built beside the worker."""
     named = os.environ.get("CELERIAC_BEAT")
-    return Path(named) if named else interop_worker().parent.parent / "beat"
+    path = Path(named) if named else interop_worker().parent.parent / "beat"
+    if not path.exists():
+        raise FileNotFoundError(f"no {path}: cargo build -p beat")
+    return path
 
 
 class Beats:

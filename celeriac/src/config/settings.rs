@@ -130,8 +130,10 @@ impl Settings {
     /// The time zone of crontabs: the one that is named, else UTC, or this
     /// machine's without `enable_utc`. As `app.timezone`.
     pub fn zone(&self) -> chrono_tz::Tz {
-        let local = || iana_time_zone::get_timezone().ok()?.parse().ok();
+        let named = || std::env::var("TZ").ok();
+        let local = || named().or_else(|| iana_time_zone::get_timezone().ok());
         let unnamed = || if self.enable_utc { None } else { local() };
+        let unnamed = || unnamed()?.trim_start_matches(':').parse().ok();
         self.timezone.or_else(unnamed).unwrap_or(chrono_tz::UTC)
     }
 

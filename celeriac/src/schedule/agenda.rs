@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::store::{Change, History, Lead, ScheduleStore, Turn};
-use super::{BeatEntry, Rules};
+use super::{BeatEntry, Due, Rules};
 use crate::app::App;
 use crate::canvas::Plan;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::message::Lineage;
+use crate::sending::Sending;
+use crate::transport::Outgoing;
+
+/// Turns done in one step, at most.
+const AT_ONCE: usize = 500;
 
 /// An entry, wherever it comes from.
 #[derive(Clone, Debug)]
@@ -111,120 +116,95 @@ impl Agenda {
     /// Sends what is due, and says when to come again. `None` if another beat
     /// leads by now.
     pub async fn tick(&mut self, tools: &Tools<'_>) -> Result<Option<DateTime<Utc>>, Error> {
-        let mut next = Utc::now() + tools.max_interval;
+        let now = Utc::now();
+        let mut due = Vec::new();
         for item in &mut self.items {
-            if item.check_at <= Utc::now() && !item.look(tools, &self.lead).await? {
+            if item.check_at <= now
+                && let Some(turn) = item.look(tools, now)
+            {
+                due.push(turn);
+            }
+        }
+        for turns in due.chunks(AT_ONCE) {
+            if !tools.store.commit(&self.lead, turns).await? {
                 return Ok(None);
             }
-            next = next.min(item.check_at);
+            for turn in turns {
+                tell(tools.app, turn).await;
+            }
         }
-        Ok(Some(next))
+        let next = self.items.iter().map(|item| item.check_at).min();
+        let latest = now + tools.max_interval;
+        Ok(Some(next.map_or(latest, |next| next.min(latest))))
     }
 }
 
+/// Says what has been sent.
+async fn tell(app: &App, turn: &Turn) {
+    for message in &turn.messages {
+        let (entry, headers) = (&turn.entry, &message.envelope.headers);
+        let (id, task) = (&headers.id, &headers.task);
+        tracing::info!(id, "Scheduler: Sending due task {entry} ({task})");
+    }
+    app.tell_of(&turn.messages).await;
+}
+
 impl Item {
-    /// Asks the schedule, and does what it says. `false` if another beat leads.
-    async fn look(&mut self, tools: &Tools<'_>, lead: &Lead) -> Result<bool, Error> {
-        let now = Utc::now();
+    /// Asks the schedule, and says what is to be done.
+    fn look(&mut self, tools: &Tools<'_>, now: DateTime<Utc>) -> Option<Turn> {
         let Some(history) = &self.history else {
-            return self.begin(tools, lead, now).await;
+            // An entry that has never run counts from when it is first seen.
+            self.check_at = now;
+            return Some(self.turn(now, 0, Vec::new()));
         };
-        let Known { entry, .. } = &self.known;
+        let Known { entry, paused, .. } = &self.known;
+        let last = history.last_run_at;
         let due = entry
             .schedule
-            .is_due(history.last_run_at, now, entry.relative, &tools.rules);
-        let due = match due {
-            Ok(due) => due,
-            Err(error) => {
-                let name = &self.name;
-                tracing::error!(%error, "beat: Cannot calculate the next run of {name:?}");
-                self.check_at = now + tools.max_interval;
-                return Ok(true);
+            .is_due(last, now, entry.relative, &tools.rules);
+        let due = due.unwrap_or_else(|error| {
+            let name = &self.name;
+            tracing::error!(%error, "beat: Cannot calculate the next run of {name:?}");
+            Due {
+                is_due: false,
+                next: tools.max_interval,
             }
-        };
-        if due.is_due && !self.run(tools, lead, now).await? {
-            return Ok(false);
-        }
+        });
         self.check_at = now + due.next;
-        Ok(true)
+        let runs = history.total_run_count;
+        match (due.is_due, paused) {
+            (false, _) => None,
+            (true, true) => Some(self.turn(now, runs, Vec::new())),
+            (true, false) => {
+                let messages = self.messages(tools.app);
+                Some(self.turn(now, runs + 1, messages))
+            }
+        }
     }
 
-    /// An entry that has never run counts from when it is first seen.
-    async fn begin(
-        &mut self,
-        tools: &Tools<'_>,
-        lead: &Lead,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Error> {
+    /// What a run sends.
+    fn messages(&self, app: &App) -> Vec<Outgoing> {
+        let plan = Plan::of(self.known.entry.signature()).map_err(Error::from);
+        let sending = plan.and_then(|(plan, _)| app.prepare(plan, &Lineage::default()));
+        sending.map(Sending::into_messages).unwrap_or_else(|error| {
+            // Trying again would not make it better.
+            tracing::error!(%error, "Scheduler: cannot send {}", self.name);
+            Vec::new()
+        })
+    }
+
+    /// A turn at `now`, after which it has run so often.
+    fn turn(&mut self, now: DateTime<Utc>, runs: u64, messages: Vec<Outgoing>) -> Turn {
         let history = History {
             last_run_at: now,
-            total_run_count: 0,
+            total_run_count: runs,
         };
-        self.check_at = now;
-        self.turn(tools, lead, history, Vec::new()).await
-    }
-
-    /// Sends the entry's task, or skips it if the entry is paused.
-    async fn run(
-        &mut self,
-        tools: &Tools<'_>,
-        lead: &Lead,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        let runs = self
-            .history
-            .as_ref()
-            .map_or(0, |history| history.total_run_count);
-        let after = |total_run_count| History {
-            last_run_at: now,
-            total_run_count,
-        };
-        if self.known.paused {
-            return self.turn(tools, lead, after(runs), Vec::new()).await;
-        }
-        let Self { name, known, .. } = &*self;
-        let (plan, _) = Plan::of(known.entry.signature())?;
-        let task = &known.entry.task;
-        let messages = match tools.app.prepare(plan, &Lineage::default()) {
-            Ok(sending) => sending.into_messages(),
-            Err(error) => {
-                // Trying again would not make it better.
-                tracing::error!(%error, "Scheduler: cannot send {name} ({task})");
-                Vec::new()
-            }
-        };
-        if !self
-            .turn(tools, lead, after(runs + 1), messages.clone())
-            .await?
-        {
-            return Ok(false);
-        }
-        let (name, task) = (&self.name, &self.known.entry.task);
-        for message in &messages {
-            let id = &message.envelope.headers.id;
-            tracing::info!(id, "Scheduler: Sending due task {name} ({task})");
-        }
-        tools.app.tell_of(&messages).await;
-        Ok(true)
-    }
-
-    async fn turn(
-        &mut self,
-        tools: &Tools<'_>,
-        lead: &Lead,
-        history: History,
-        messages: Vec<crate::transport::Outgoing>,
-    ) -> Result<bool, Error> {
-        let turn = Turn {
+        Turn {
             entry: self.name.clone(),
-            before: self.history.clone(),
+            // If the turn cannot be done, the agenda is opened anew.
+            before: self.history.replace(history.clone()),
             history,
             messages,
-        };
-        let done = tools.store.commit(lead, &turn).await?;
-        if done {
-            self.history = Some(turn.history);
         }
-        Ok(done)
     }
 }

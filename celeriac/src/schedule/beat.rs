@@ -73,10 +73,8 @@ impl Beat {
 
     /// Sends what is due if this beat leads, and says how long to wait.
     async fn tick(&mut self) -> Result<Duration, Error> {
-        let settings = self.app.settings();
         // Often enough to keep the lead, and to take it over in time.
-        let renewal = settings.lease() / 3;
-        let longest = Duration::from_secs_f64(settings.beat_max_loop_interval.max(0.1));
+        let renewal = self.app.settings().lease() / 3;
         let Some(lead) = self.store.lead().await? else {
             if !matches!(self.state, Standing::Waiting) {
                 tracing::info!("beat: Standing by while another beat leads");
@@ -84,28 +82,37 @@ impl Beat {
             self.state = Standing::Waiting;
             return Ok(renewal);
         };
-        let tools = Tools {
+        let before = std::mem::replace(&mut self.state, Standing::Unknown);
+        let tools = self.tools();
+        let agenda = match before {
+            Standing::Leading(agenda) if agenda.lead == lead => Some(agenda),
+            before => {
+                announce(&before, &lead);
+                Agenda::open(&tools, lead).await?
+            }
+        };
+        let Some(mut agenda) = agenda else {
+            return Ok(TRY_AGAIN);
+        };
+        let Some(next) = agenda.tick(&tools).await? else {
+            return Ok(TRY_AGAIN);
+        };
+        self.state = Standing::Leading(agenda);
+        Ok((next - Utc::now())
+            .to_std()
+            .unwrap_or_default()
+            .min(renewal))
+    }
+
+    fn tools(&self) -> Tools<'_> {
+        let settings = self.app.settings();
+        let longest = settings.beat_max_loop_interval.max(0.1);
+        Tools {
             app: &self.app,
             store: &*self.store,
             rules: Rules::of(settings),
-            max_interval: TimeDelta::from_std(longest).unwrap_or(TimeDelta::MAX),
-        };
-        let mut agenda = match std::mem::replace(&mut self.state, Standing::Unknown) {
-            Standing::Leading(agenda) if agenda.lead == lead => agenda,
-            before => {
-                announce(&before, &lead);
-                match Agenda::open(&tools, lead).await? {
-                    Some(agenda) => agenda,
-                    None => return Ok(Duration::ZERO),
-                }
-            }
-        };
-        let Some(next) = agenda.tick(&tools).await? else {
-            return Ok(Duration::ZERO);
-        };
-        self.state = Standing::Leading(agenda);
-        let pause = (next - Utc::now()).to_std().unwrap_or_default();
-        Ok(pause.min(renewal).min(longest))
+            max_interval: TimeDelta::milliseconds((longest * 1e3) as i64),
+        }
     }
 
     async fn leave(self) -> Result<(), Error> {

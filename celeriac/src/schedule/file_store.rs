@@ -181,21 +181,20 @@ impl ScheduleStore for FileStore {
         })?)
     }
 
-    async fn commit(&self, lead: &Lead, turn: &Turn) -> Result<bool, Error> {
+    async fn commit(&self, lead: &Lead, turns: &[Turn]) -> Result<bool, Error> {
         let mut fits = true;
         let updated = self.update(lead, |document| {
-            let known = document.entries.get(&turn.entry);
+            let knows = |turn: &Turn, history| document.entries.get(&turn.entry) == history;
             // Tried before: it is in the outbox, or published.
-            if known == Some(&turn.history) {
+            if turns.iter().all(|turn| knows(turn, Some(&turn.history))) {
                 return;
             }
-            fits = known == turn.before.as_ref();
-            if fits {
+            fits = turns.iter().all(|turn| knows(turn, turn.before.as_ref()));
+            for turn in turns.iter().filter(|_| fits) {
                 let history = turn.history.clone();
                 document.entries.insert(turn.entry.clone(), history);
-                document
-                    .outbox
-                    .extend(turn.messages.iter().map(Letter::from));
+                let letters = turn.messages.iter().map(Letter::from);
+                document.outbox.extend(letters);
             }
         })?;
         Ok(updated && fits && self.deliver(lead).await?)
@@ -313,14 +312,17 @@ mod tests {
         let lead = first.lead().await?.ok_or("the first leads")?;
         assert_eq!(second.lead().await?, None);
         let one = turn(None, 1);
-        assert!(first.commit(&lead, &one).await?);
-        assert!(first.commit(&lead, &one).await?, "the same again");
-        assert!(!first.commit(&lead, &turn(None, 1)).await?, "another one");
+        assert!(first.commit(&lead, std::slice::from_ref(&one)).await?);
+        assert!(
+            first.commit(&lead, std::slice::from_ref(&one)).await?,
+            "the same again"
+        );
+        assert!(!first.commit(&lead, &[turn(None, 1)]).await?, "another one");
         first.resign(&lead).await?;
-        assert!(!first.commit(&lead, &turn(Some(&one.history), 2)).await?);
+        assert!(!first.commit(&lead, &[turn(Some(&one.history), 2)]).await?);
         let lead = second.lead().await?.ok_or("the second leads")?;
         assert_eq!(second.memory().await?.histories["e"], one.history);
-        assert!(second.commit(&lead, &turn(Some(&one.history), 2)).await?);
+        assert!(second.commit(&lead, &[turn(Some(&one.history), 2)]).await?);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Entries as a person sees and changes them while beats run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -63,7 +64,20 @@ impl Registry {
     /// All entries, by name.
     pub async fn list(&self) -> Result<Vec<Listing>, RegistryError> {
         let changes = self.store.changes().await?;
-        let mut histories = self.store.memory().await?.histories;
+        let histories = self.store.memory().await?.histories;
+        Ok(self.listings(changes, histories))
+    }
+
+    /// The configuration's entries as they are before any beat has seen them.
+    pub fn configured(&self) -> Vec<Listing> {
+        self.listings(BTreeMap::new(), BTreeMap::new())
+    }
+
+    fn listings(
+        &self,
+        changes: BTreeMap<String, Change>,
+        mut histories: BTreeMap<String, History>,
+    ) -> Vec<Listing> {
         let listing = |(
             name,
             Known {
@@ -79,7 +93,7 @@ impl Registry {
             added,
         };
         let known = known(self.app.settings(), changes);
-        Ok(known.into_iter().map(listing).collect())
+        known.into_iter().map(listing).collect()
     }
 
     /// One entry.

@@ -89,9 +89,9 @@ pub trait ScheduleStore: Send + Sync {
     /// beat leads.
     async fn forget(&self, lead: &Lead, entries: &[String], zone: &str) -> Result<bool, Error>;
 
-    /// Does all of a turn or nothing. `false` if another beat leads, or has
-    /// done something else since.
-    async fn commit(&self, lead: &Lead, turn: &Turn) -> Result<bool, Error>;
+    /// Does all of these turns, each of another entry, or nothing. `false` if
+    /// another beat leads, or has done something else since.
+    async fn commit(&self, lead: &Lead, turns: &[Turn]) -> Result<bool, Error>;
 
     /// What has been said at run time, by entry.
     async fn changes(&self) -> Result<BTreeMap<String, Change>, Error>;

@@ -55,15 +55,23 @@ for i = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return 1
 ";
 
-/// `KEYS`: leader, histories, a list for each message. `ARGV`: who, the entry,
-/// its history before (empty for none) and after, the messages.
+/// `KEYS`: leader, histories, a list for each message. `ARGV`: who, how many
+/// turns, three for each (the entry, its history before, empty for none, and
+/// after), the messages.
 const COMMIT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local known = redis.call('HGET', KEYS[2], ARGV[2]) or ''
-if known == ARGV[4] then return 1 end
-if known ~= ARGV[3] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-for i = 5, #ARGV do redis.call('LPUSH', KEYS[i - 2], ARGV[i]) end
+local last = 3 * ARGV[2]
+local done = true
+local fits = true
+for i = 3, last, 3 do
+  local known = redis.call('HGET', KEYS[2], ARGV[i]) or ''
+  done = done and known == ARGV[i + 2]
+  fits = fits and known == ARGV[i + 1]
+end
+if done then return 1 end
+if not fits then return 0 end
+for i = 3, last, 3 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2]) end
+for i = 3, #KEYS do redis.call('LPUSH', KEYS[i], ARGV[last + i]) end
 return 1
 ";
 
@@ -152,14 +160,17 @@ impl ScheduleStore for RedisSchedule {
         Ok(call.invoke_async(&mut self.connection()).await?)
     }
 
-    async fn commit(&self, lead: &Lead, turn: &Turn) -> Result<bool, Error> {
-        let before = turn.before.as_ref().map(serde_json::to_string);
+    async fn commit(&self, lead: &Lead, turns: &[Turn]) -> Result<bool, Error> {
         let mut call = self.commit.key(self.key("leader"));
-        call.key(self.key("histories")).arg(&lead.fence);
-        call.arg(&turn.entry)
-            .arg(before.transpose()?.unwrap_or_default());
-        call.arg(serde_json::to_string(&turn.history)?);
-        for message in &turn.messages {
+        call.key(self.key("histories"));
+        call.arg(&lead.fence).arg(turns.len());
+        for turn in turns {
+            let before = turn.before.as_ref().map(serde_json::to_string);
+            call.arg(&turn.entry)
+                .arg(before.transpose()?.unwrap_or_default())
+                .arg(serde_json::to_string(&turn.history)?);
+        }
+        for message in turns.iter().flat_map(|turn| &turn.messages) {
             let priority = message.envelope.properties.priority.unwrap_or(0);
             call.key(self.keys.queue(&message.queue, priority));
             call.arg(serde_json::to_vec(&message.envelope)?);
