@@ -14,12 +14,8 @@
 //! | [`message`] | protocol 2 |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
 //! | `sending` | [`App::send`]: routes, and what goes out |
-<<<<<<< HEAD
-//! | [`schedule`] | crontab, interval and the beat |
-//! | [`stubs`] | the tasks as a Python module |
-=======
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
->>>>>>> beat
+//! | [`stubs`] | the tasks as a Python module |
 //! | [`config`] | settings in Celery's own names |
 
 pub mod app;
