@@ -83,7 +83,7 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.nodeid.startswith(tuple(names))]
     config.hook.pytest_deselected(items=left_out)
     chosen = [item for item in items if item not in left_out]
-    items[:] = sorted(chosen, key=turn)
+    items[:] = dealt(sorted(chosen, key=turn), getattr(config, "workerinput", {}))
     for item in items:
         item.add_marker(pytest.mark.timeout(limit(item)), append=False)
 
@@ -93,6 +93,12 @@ def turn(item):
     if "test_redis_backend" in item.nodeid:
         return 0
     return 1 if item.name in SLOW else 2
+
+
+def dealt(items, workerinput):
+    """xdist gives each process a part of the list: the slow ones to different ones."""
+    processes = workerinput.get("workercount", 1)
+    return [item for process in range(processes) for item in items[process::processes]]
 
 
 def check(names, items, root):
