@@ -14,7 +14,7 @@
 //! | [`message`] | protocol 2 |
 //! | [`canvas`] | [`Signature`], [`chain`], [`group`], [`chord`] |
 //! | `sending` | [`App::send`]: routes, and what goes out |
-//! | [`schedule`] | intervals, crontabs, the sun, and the beat |
+//! | [`schedule`] | crontab, interval and the beat |
 //! | [`config`] | settings in Celery's own names |
 
 pub mod app;
