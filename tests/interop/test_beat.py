@@ -186,6 +186,12 @@ def test_a_broker_that_was_away_gets_each_run_once(durable_redis, tmp_path):
     assert beats.waiting("ticks") == beats.counts()["tick"]
 
 
+def test_a_history_that_nobody_can_read_begins_anew(beats):
+    beats.redis.client.hset(f"{beats.prefix}celeriac.beat.histories", "tick", "{")
+    beats.start({"tick": {"task": "t.tick", "schedule": 0.2, "options": {"queue": "ticks"}}})
+    until(lambda: beats.waiting("ticks"), "it is sent")
+
+
 def test_entries_are_changed_while_beats_run(beats):
     beats.start({"fixed": {"task": "t.fixed", "schedule": 0.5, "options": {"queue": "fixed"}}})
     beats.command("add", "new", "t.new", "--every", "0.5", "--queue", "new", "--args", "[1]",

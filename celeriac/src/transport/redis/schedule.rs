@@ -57,16 +57,21 @@ return 1
 
 /// `KEYS`: leader, histories, a list for each message. `ARGV`: who, how many
 /// turns, three for each (the entry, its history before, empty for none, and
-/// after), the messages.
+/// after), the messages. A history that cannot be read is none.
 const COMMIT: &str = r"
+local function history(text)
+  local ok, it = pcall(cjson.decode, text or '')
+  if not ok or type(it) ~= 'table' then return '' end
+  return tostring(it['last_run_at']) .. ' ' .. tostring(it['total_run_count'])
+end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local last = 3 * ARGV[2]
 local done = true
 local fits = true
 for i = 3, last, 3 do
-  local known = redis.call('HGET', KEYS[2], ARGV[i]) or ''
-  done = done and known == ARGV[i + 2]
-  fits = fits and known == ARGV[i + 1]
+  local known = history(redis.call('HGET', KEYS[2], ARGV[i]))
+  done = done and known == history(ARGV[i + 2])
+  fits = fits and known == history(ARGV[i + 1])
 end
 if done then return 1 end
 if not fits then return 0 end
