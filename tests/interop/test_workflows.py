@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from celery import chain, chord, group
+from celery import chain, chord, chunks, group
 from celery.result import result_from_tuple
 
 from support.lane import Lane, full_name
@@ -128,13 +128,45 @@ WORKFLOWS = {
 }
 
 
+#: How a task can end, its first argument aside.
+OUTCOMES = {
+    "success": lambda t: t.mul(5, 6, immutable=True),
+    "failure": lambda t: t.fail("why", immutable=True),
+    "retry": lambda t: t.retry_once(immutable=True),
+    "retries exhausted": lambda t: signature(t, "interop.give_up", "enough", 1),
+    "retries exhausted, no reason": lambda t: signature(t, "interop.give_up", None, 1),
+    "ignored result": lambda t: t.add_ignore_result(1, 2, immutable=True),
+    "expired": lambda t: t.identity("late", immutable=True, expires=-1),
+    "soft limit": lambda t: t.sleeping(5, immutable=True, soft_time_limit=0.3),
+    "replaced": lambda t: t.add_replaced(1, 2, immutable=True),
+    "replaced by what fails": lambda t: t.fail_replaced(1, immutable=True),
+}
+
+#: And where: the task and what is around it.
+PLACES = {
+    "alone": lambda t, task: linked(task, link_error=[t.errback_old_style()]),
+    "in a chain": lambda t, task: t.add(11, 12) | task | t.identity() | t.identity(7, immutable=True),
+    "in a group": lambda t, task: group(t.add(11, 12), task),
+    "in a header": lambda t, task: linked(
+        chord([t.add(11, 12), task], t.identity()), link_error=[t.errback_old_style()]
+    ),
+    "as a body": lambda t, task: linked(
+        chord([t.add(11, 12), t.add(13, 14)], task), link_error=[t.errback_old_style()]
+    ),
+}
+
+
+def signature(t, name, *args):
+    return t.app.signature(name, args, immutable=True)
+
+
 def stamped(signature, **stamps):
     signature.stamp(**stamps)
     return signature
 
 
-@pytest.fixture(scope="module")
-def benches(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["acks early", "acks late"])
+def benches(request, tmp_path_factory):
     """A Python worker and a Rust worker, each with a Redis of its own."""
     from support.redis_server import RedisServer
 
@@ -144,7 +176,8 @@ def benches(tmp_path_factory):
         redis = RedisServer(directory)
         ends.append(redis.stop)
         app = client(redis)
-        worker = kind(redis, redis, directory, kind.__name__, ["celery"])
+        settings = {"task_acks_late": request.param}
+        worker = kind(redis, redis, directory, kind.__name__, ["celery"], settings=settings)
         ends.append(worker.stop)
         answers(worker, Lane(app, redis, "celery"))
         benches.append(Bench(app, redis))
@@ -167,7 +200,7 @@ SENT = {
         lambda t: group(t.add(1, 2), t.add(3, 4)) | t.tsum() | group(t.add(1), t.mul(3)), [11, 30]
     ),
     "chunks": (
-        lambda t: t.app.tasks["celery.chunks"].s(task=dict(t.add()), it=[[1, 2], [3, 4], [5, 6]], n=2),
+        lambda t: chunks(t.add(), [[1, 2], [3, 4], [5, 6]], 2, app=t.app).set(**t.options),
         [[3, 7], [11]],
     ),
 }
@@ -183,9 +216,21 @@ def test_python_runs_what_rust_sends(rust, python, workflow, expected):
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS.keys())
 def test_leaves_what_python_leaves(benches, workflow):
-    (theirs, their_marks), (ours, our_marks) = (
-        bench.run(lambda app: workflow(Tasks(app))) for bench in benches
-    )
+    same(benches, lambda app: workflow(Tasks(app)))
+
+
+def same(benches, workflow):
+    (theirs, their_marks), (ours, our_marks) = (bench.run(workflow) for bench in benches)
     found = list(differences(theirs, ours))
     assert not found, "\n".join(found)
     assert our_marks == their_marks
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
+def test_leaves_what_python_leaves_of_each_outcome(benches, outcome, place):
+    def workflow(app):
+        tasks = Tasks(app)
+        return place(tasks, outcome(tasks))
+
+    same(benches, workflow)

@@ -27,7 +27,7 @@ def comparable_traceback(text):
     # When the retry is due, which Python tells from the countdown, not the clock.
     last = re.sub(r"Retry in [0-9.]+s", "Retry in <n>s", last)
     # billiard's exceptions print themselves as their own message.
-    return first, re.sub(r"(\w+): \1\(\)$", r"\1", last)
+    return tuple(re.sub(r"(\w+): \1\(\)$", r"\1", line) for line in (first, last))
 
 
 def differences(theirs, ours):

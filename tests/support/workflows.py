@@ -54,16 +54,20 @@ def described(metas, marks):
 
     def place(meta):
         """What tells a task from others: what it is, and what it has sent."""
-        sent = [id[0] for id in UUID.finditer(json.dumps(meta["children"]))]
+        sent = [id[0] for id in UUID.finditer(json.dumps(meta.get("children")))]
         return nameless(meta), sorted(by_id.get(id, {}).get("name") or "" for id in sent)
 
     metas.sort(key=place)
     names = {}
     for meta in metas:
         names[meta["task_id"]] = "<{} {}>".format(meta.get("name"), nameless(meta.get("args")))
-        # Which of a header's members ends last is the parent of the body: chance.
-        if by_id.get(meta.get("parent_id"), {}).get("group_id"):
+        # Which of a header's members ends last is chance: the parent of the body,
+        # and who else lists what follows when the body cannot run.
+        parent = meta.get("parent_id")
+        if parent and by_id.get(parent, {"group_id": True}).get("group_id"):
             meta["parent_id"] = "<a member>"
+        if "name" not in meta:
+            del meta["children"]
     for id in UUID.finditer(json.dumps(metas)):
         names.setdefault(id[0], f"<id {len(names)}>")
 

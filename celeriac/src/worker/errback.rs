@@ -137,7 +137,7 @@ impl Settlement<'_> {
 
     async fn store_failure(&self, id: &str, failure: &Failure) -> Result<(), GaveUp> {
         let meta = TaskMeta {
-            children: Some(self.context().children()),
+            children: self.children(),
             traceback: Some(failure.traceback()),
             ..TaskMeta::bare(id, states::FAILURE, failure.to_meta())
         };

@@ -186,6 +186,7 @@ impl<'a> Life<'a> {
         if let Some(meta) = settlement.earlier_success().await? {
             return settlement.succeed_again(meta).await;
         }
+        settlement.begin();
         self.place.activate(settlement.task().name());
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {

@@ -2,6 +2,7 @@
 //! the acknowledgement.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -54,6 +55,8 @@ pub(super) struct Settlement<'a> {
     context: Context,
     /// What it failed with, whatever the run's outcome was.
     failure: OnceLock<Failure>,
+    /// Whether its run has begun.
+    begun: AtomicBool,
 }
 
 impl<'a> Settlement<'a> {
@@ -69,7 +72,19 @@ impl<'a> Settlement<'a> {
             delivery,
             task,
             failure: OnceLock::new(),
+            begun: AtomicBool::new(false),
         }
+    }
+
+    /// Says that its run begins.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// What it has sent, as result tuples; `None` if it has not run.
+    pub fn children(&self) -> Option<Vec<Value>> {
+        let begun = self.begun.load(Ordering::Relaxed);
+        begun.then(|| self.context.children())
     }
 
     /// What it has failed with, if it has: a run may end well and its
