@@ -10,7 +10,7 @@
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
-//! | `celeriac.beat.*` | what beats share (see [`schedule`]) |
+//! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`]) |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone.
