@@ -90,6 +90,11 @@ def test_a_restart_neither_forgets_nor_repeats_a_run(beats, scheduler):
         until(lambda: beats.waiting("often") > seen + 1, "beat runs")
         beat.kill()
         until(beats.nobody_leads, "the lease ends")
+    # One that was killed while it sent is made good by the next.
+    beat = beats.start(schedule)
+    beat.wait_for_log("Leading")
+    until(lambda: beats.waiting("often"), "it has begun")
+    assert beat.stop() == 0
     listing = beats.listing()
     assert listing["often"]["history"]["total_run_count"] == beats.waiting("often")
     assert listing["rare"]["history"]["total_run_count"] == beats.waiting("rare") == 0
