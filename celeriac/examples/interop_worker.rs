@@ -7,14 +7,16 @@
 //! ```
 //!
 //! Its tasks are called `t.integration.tasks.NAME`; a few that are written
-//! with rusty-celery's macro are called `rusty.NAME`.
+//! with rusty-celery's macro are called `rusty.NAME`, and those that show
+//! `#[celeriac::task]`, `native.NAME`. With `stubs` it prints them as a Python
+//! module.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use celeriac::task::{SignatureError, Task};
 use celeriac::{App, Config, Worker};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// The tasks, a module for each family.
 mod interop_worker {
@@ -23,6 +25,7 @@ mod interop_worker {
     pub mod effects;
     pub mod failures;
     pub mod limits;
+    pub mod native;
     pub mod python;
     pub mod replacements;
     pub mod requests;
@@ -30,7 +33,7 @@ mod interop_worker {
     pub mod rusty;
 }
 use interop_worker::{
-    arithmetic, canvas, effects, failures, limits, replacements, requests, retries, rusty,
+    arithmetic, canvas, effects, failures, limits, native, replacements, requests, retries, rusty,
 };
 
 /// Runs Celery's integration tasks in Rust.
@@ -60,6 +63,19 @@ struct Options {
     /// A celeryconfig.toml.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Something else than to work.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What there is to do besides.
+#[derive(Subcommand)]
+enum Command {
+    /// Prints a Python module that calls the tasks
+    Stubs {
+        /// Only those of this module, as its functions
+        module: Option<String>,
+    },
 }
 
 #[tokio::main]
@@ -75,8 +91,13 @@ async fn main() -> anyhow::Result<()> {
         settings.broker_url = broker;
     }
     let mut worker = Worker::new(App::new(settings)?)
+        .tasks(tasks()?)
         .state(Arc::new(effects::connect()?))
         .state(Arc::new(retries::Attempts::default()));
+    if let Some(Command::Stubs { module }) = options.command {
+        print!("{}", worker.stubs(module.as_deref()));
+        return Ok(());
+    }
     if let Some(nodename) = options.nodename {
         worker = worker.nodename(nodename);
     }
@@ -89,20 +110,18 @@ async fn main() -> anyhow::Result<()> {
     if !options.queues.is_empty() {
         worker = worker.queues(options.queues);
     }
-    for task in tasks()? {
-        worker = worker.task(task);
-    }
     worker.run().await?;
     Ok(())
 }
 
 fn tasks() -> Result<Vec<Task>, SignatureError> {
     let families = [
-        arithmetic::tasks()?,
+        arithmetic::tasks(),
         canvas::tasks()?,
         effects::tasks()?,
         failures::tasks()?,
         limits::tasks()?,
+        native::tasks().into(),
         replacements::tasks()?,
         requests::tasks()?,
         retries::tasks()?,

@@ -5,16 +5,17 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`app`] | [`App`]: configuration and connections |
-//! | [`task`] | how an `async fn` becomes a task, and its [`Context`] |
+//! | [`task`](mod@task) | how an `async fn` becomes a task, and its [`Context`] |
 //! | [`worker`] | one message's life, from the queue to its result |
 //! | [`events`] | what monitors see |
 //! | [`control`] | `celery inspect` and `celery control`, answered and asked |
 //! | [`results`] | [`AsyncResult`] and the stores behind it |
 //! | [`transport`] | brokers, in kombu's layout |
 //! | [`message`] | protocol 2 |
-//! | [`canvas`] | [`Signature`], [`chain`], [`group`], [`chord`] |
+//! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
 //! | `sending` | [`App::send`]: routes, and what goes out |
-//! | [`schedule`] | crontab, interval and the beat |
+//! | [`schedule`] | intervals, crontabs, the sun, and the beat |
+//! | [`stubs`] | the tasks as a Python module |
 //! | [`config`] | settings in Celery's own names |
 
 pub mod app;
@@ -30,14 +31,22 @@ mod redis_link;
 pub mod results;
 pub mod schedule;
 mod sending;
+pub mod stubs;
 pub mod task;
 pub mod transport;
 pub mod worker;
 
 pub use app::App;
-pub use canvas::{Signature, chain, chord, group};
+pub use canvas::{Call, Signature, chain, chord, group};
+#[doc = include_str!("task/attribute.md")]
+pub use celeriac_macros::task;
 pub use config::{Config, Settings};
 pub use error::Error;
-pub use results::AsyncResult;
+pub use results::{AsyncResult, TypedResult};
 pub use task::{Context, Failure, TaskError};
 pub use worker::Worker;
+
+/// Its Rust is compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/python-and-rust.md")]
+mod python_and_rust {}

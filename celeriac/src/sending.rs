@@ -51,22 +51,22 @@ impl App {
     /// # Errors
     /// [`Error::Canvas`] if it cannot be sent, [`Error::NoResultBackend`] for a
     /// chord whose results would have no place to wait in.
-    pub async fn send(&self, signature: Signature) -> Result<AsyncResult, Error> {
-        let (plan, result) = Plan::of(signature)?;
+    pub async fn send(&self, signature: impl Into<Signature>) -> Result<AsyncResult, Error> {
+        let (plan, result) = Plan::of(signature.into())?;
         let result = AsyncResult::promised(self, &plan.promises, result);
         self.send_plan(plan).await?;
         Ok(result)
     }
 
     /// Sends many tasks in one round trip; handles in the same order.
-    pub async fn send_many(
+    pub async fn send_many<S: Into<Signature>>(
         &self,
-        signatures: impl IntoIterator<Item = Signature>,
+        signatures: impl IntoIterator<Item = S>,
     ) -> Result<Vec<AsyncResult>, Error> {
         let mut plan = Plan::default();
         let results = signatures
             .into_iter()
-            .map(|signature| plan.add(signature))
+            .map(|signature| plan.add(signature.into()))
             .collect::<Result<Vec<Handle>, _>>()?;
         let results = results
             .into_iter()

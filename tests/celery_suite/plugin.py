@@ -24,7 +24,7 @@ from support.redis_server import RedisServer
 EXCLUDED = Path(__file__).parent / "excluded.txt"
 
 #: Tests that take longer than the others even with Celery's worker, and the
-#: seconds they get. Most wait for what must not happen. They start first.
+#: seconds they get. Most wait for what must not happen. They start early.
 SLOW = {
     "test_disabling_flag_allow_error_cb_on_chord_header": 300,
     "test_flag_allow_error_cb_on_chord_header_on_upgraded_chord": 300,
@@ -83,9 +83,22 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.nodeid.startswith(tuple(names))]
     config.hook.pytest_deselected(items=left_out)
     chosen = [item for item in items if item not in left_out]
-    items[:] = sorted(chosen, key=lambda item: item.name not in SLOW)
+    items[:] = dealt(sorted(chosen, key=turn), getattr(config, "workerinput", {}))
     for item in items:
         item.add_marker(pytest.mark.timeout(limit(item)), append=False)
+
+
+def turn(item):
+    """Few, quick tests go first: they want nobody else's subscriptions in Redis."""
+    if "test_redis_backend" in item.nodeid:
+        return 0
+    return 1 if item.name in SLOW else 2
+
+
+def dealt(items, workerinput):
+    """xdist gives each process a part of the list: the slow ones to different ones."""
+    processes = workerinput.get("workercount", 1)
+    return [item for process in range(processes) for item in items[process::processes]]
 
 
 def check(names, items, root):
@@ -139,6 +152,7 @@ def celery_session_worker(request, celery_session_app, tmp_path_factory):
     config.suite_worker = worker
     with pytest.MonkeyPatch.context() as patch:
         watch.results_wait_for(worker.watch, patch)
+        watch.parents_errors_come_first(patch)
         patch.setattr(Manager, "wait_until_idle", wait_until_idle)
         patch.setattr(state, "revoked_stamps", Stamps(worker))
         yield worker

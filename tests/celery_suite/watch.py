@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from celery import current_app
 from celery.backends.redis import ResultConsumer
+from celery.result import AsyncResult
 from celery.signals import task_received
 from celery.worker import state
 from celery.worker.request import Request
@@ -115,3 +116,25 @@ def results_wait_for(watch, patch):
         return original(consumer, meta, message)
 
     patch.setattr(ResultConsumer, "on_state_change", on_state_change)
+
+
+def parents_errors_come_first(patch):
+    """`get` raises the error of a parent, if one has failed.
+
+    Celery's asks the parents once, then for the result, and misses what a
+    worker stores in between. An embedded worker is too slow for that.
+    """
+    original = AsyncResult.get
+
+    def get(result, *args, propagate=True, follow_parents=True, **options):
+        follow = propagate and follow_parents
+        try:
+            return original(
+                result, *args, propagate=propagate, follow_parents=follow_parents, **options
+            )
+        except Exception:
+            if follow and result.parent:
+                result._maybe_reraise_parent_error()
+            raise
+
+    patch.setattr(AsyncResult, "get", get)

@@ -67,6 +67,7 @@ def comparable(lane, answer):
     return sorted(answer, key=str) if isinstance(answer, list) else answer
 
 
+@pytest.mark.basic
 @pytest.mark.parametrize(
     "command, arguments",
     [
@@ -199,6 +200,22 @@ def test_a_reply_that_nobody_collects_expires(busy, redis):
     until(lambda: redis.client.llen(queue) == 1, "the reply is there")
     assert 0 < redis.client.ttl(queue) <= 10
     redis.client.srem(f"_kombu.binding.{exchange}", f"{address}\x06\x16\x06\x16{queue}")
+
+
+def test_keys_and_channels_have_the_global_prefix(redis, tmp_path):
+    from conftest import client
+
+    prefix = {"broker_transport_options": {"global_keyprefix": "prefixed."}}
+    worker = rust_worker(redis, redis, tmp_path, "prefixed", ["prefixed"], settings=prefix)
+    app = client(redis)
+    app.conf.update(prefix)
+    try:
+        worker.wait_for_log("ready.")
+        ping = lambda control: control.ping(destination=["prefixed@test"], timeout=1.5)
+        assert ping(app.control) == [{"prefixed@test": {"ok": "pong"}}]
+        assert not ping(client(redis).control)
+    finally:
+        worker.stop()
 
 
 def test_the_mailbox_survives_a_lost_connection(durable_redis, redis, tmp_path):

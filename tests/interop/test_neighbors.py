@@ -1,8 +1,10 @@
 """Python and Rust workers know of each other: mingle, gossip and elections."""
 
+import signal
 import time
 
 import pytest
+import redis as redis_client
 from celery import uuid
 
 from conftest import client
@@ -63,6 +65,30 @@ def test_who_joins_tells_what_it_knows(village):
     assert answer["clock"] > 0
     assert ask(village.app, old, "revoked") == ["three"]
     assert ask(village.app, old, "hello", from_node="old@test") is None
+
+
+def test_what_was_revoked_while_the_connection_was_lost_is_learned(village, durable_redis):
+    # A task, so that its connection for messages is there to be lost.
+    rust = village(rust_worker, "rust")
+    village.lane.call("identity", 1)
+    python = village(python_worker, "python")
+    rust.signal(signal.SIGSTOP)
+    ask(village.app, python, "revoke", task_id="missed")
+    durable_redis.kill()  # and with it what the stopped worker has not read
+    durable_redis.start()
+    until(lambda: back(durable_redis, python), "the Python worker is back", 30)
+    rust.signal(signal.SIGCONT)
+    until(lambda: "missed" in back(durable_redis, rust), "it has learned of it", 20)
+
+
+def back(redis, worker):
+    """What a worker has revoked, once it answers a new client."""
+    node = f"{worker.name}@test"
+    try:
+        answers = client(redis).control.inspect([node], timeout=1.5).revoked()
+        return (answers or {}).get(node, [])
+    except redis_client.ConnectionError:
+        return []
 
 
 def test_each_notices_that_the_other_is_gone(village):

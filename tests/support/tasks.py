@@ -1,5 +1,6 @@
 """Tasks of the suite's own, beside those of the interop worker's table."""
 
+import builtins
 from time import sleep
 
 from celery import current_app, shared_task
@@ -28,3 +29,20 @@ def give_up(self, reason, max_retries):
     """Retries until it may no longer; fails with `reason`, if there is one."""
     exc = ExpectedException(reason) if reason else None
     raise self.retry(exc=exc, max_retries=max_retries, countdown=0.1)
+
+
+@shared_task(name="native.flaky", bind=True, max_retries=2, default_retry_delay=0.1,
+             autoretry_for=(OSError,), dont_autoretry_for=(FileNotFoundError,))
+def flaky(self, times, exception):
+    """Fails `times` times with an exception of this class."""
+    retries = self.request.retries
+    if retries < times:
+        raise getattr(builtins, exception)(f"try {retries}")
+    return retries
+
+
+@shared_task(name="native.patient", max_retries=2, autoretry_for=(LookupError,),
+             retry_backoff=1, retry_backoff_max=60, retry_jitter=False)
+def patient():
+    """Fails as long as it may; the pauses grow."""
+    raise KeyError("not yet")

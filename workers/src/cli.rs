@@ -34,6 +34,11 @@ pub enum Command {
         #[arg(short = 'n', long)]
         hostname: Option<String>,
     },
+    /// Prints a Python module that calls the tasks, for the teams that send them
+    Stubs {
+        /// Only the tasks of this module, as its functions: `insights`
+        module: Option<String>,
+    },
     /// Handles the messages that no worker could run
     DeadLetter {
         /// What to do with them.

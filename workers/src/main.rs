@@ -29,6 +29,10 @@ async fn main() -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Send(args)) => send(&app, args).await,
         Some(Command::Ping { hostname }) => ping(app, hostname).await,
+        Some(Command::Stubs { module }) => {
+            print!("{}", with_tasks(app).stubs(module.as_deref()));
+            Ok(())
+        }
         Some(Command::DeadLetter { command }) => dead_letter::handle(&app, command).await,
         Some(Command::Worker(args)) => work(app, &config, args).await,
         None => work(app, &config, cli.worker).await,
@@ -53,9 +57,7 @@ async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()>
         .context("cannot load the models")?;
     let ingestion = Ingestion::new(ingest.transcript_source()?, store.clone(), ingest.clone());
 
-    let mut worker = Worker::new(app)
-        .task(rusty::task::<workers::ingest::task::run>())
-        .task(rusty::task::<workers::insights::task::process>())
+    let mut worker = with_tasks(app)
         .state(Arc::new(ingest.call_defaults()))
         .state(Arc::new(store))
         .state(Arc::new(engine))
@@ -70,6 +72,14 @@ async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()>
         worker = worker.nodename(name);
     }
     Ok(worker.run().await?)
+}
+
+/// A worker that knows the tasks of the service.
+fn with_tasks(app: App) -> Worker {
+    Worker::new(app).tasks([
+        rusty::task::<workers::ingest::task::run>(),
+        rusty::task::<workers::insights::task::process>(),
+    ])
 }
 
 /// Fails unless the worker keeps its lease at the broker.

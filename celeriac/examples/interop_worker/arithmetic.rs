@@ -1,66 +1,74 @@
 //! Tasks that compute.
 
 use celeriac::TaskError;
-use celeriac::task::{Args, SignatureError, Task, TaskOptions};
+use celeriac::task::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::python;
 
 /// The family.
-pub fn tasks() -> Result<Vec<Task>, SignatureError> {
-    let ignored = TaskOptions {
-        ignore_result: Some(true),
-        ..TaskOptions::default()
-    };
-    let kept = TaskOptions {
-        ignore_result: Some(false),
-        ..TaskOptions::default()
-    };
-    Ok(vec![
-        Task::new("t.integration.tasks.identity(x)", identity)?,
-        Task::new("t.integration.tasks.add(x, y, z=None)", add)?,
-        Task::new("t.integration.tasks.mul(x, y)", mul)?,
-        Task::new("t.integration.tasks.add_not_typed(x, y)", add_two)?,
-        Task::new("t.integration.tasks.add_ignore_result(x, y)", add_two)?.with(ignored),
-        Task::new("t.integration.tasks.add_with_result(x, y)", add_two)?.with(kept),
-        Task::new("t.integration.tasks.tsum(nums)", tsum)?,
-        Task::new("t.integration.tasks.xsum(nums)", xsum)?,
-        Task::new("t.integration.tasks.add_pydantic(data)", add_model)?,
-        Task::new(
-            "t.integration.tasks.add_pydantic_string_annotations(data)",
-            add_model,
-        )?,
-    ])
+pub fn tasks() -> Vec<Task> {
+    vec![
+        identity::task(),
+        add::task(),
+        mul::task(),
+        add_not_typed::task(),
+        add_ignore_result::task(),
+        add_with_result::task(),
+        tsum::task(),
+        xsum::task(),
+        add_pydantic::task(),
+        add_pydantic_string_annotations::task(),
+    ]
 }
 
-async fn identity(Args((x,)): Args<(Value,)>) -> Result<Value, TaskError> {
+/// Returns what it is given.
+#[celeriac::task(name = "t.integration.tasks.identity")]
+async fn identity(x: Value) -> Result<Value, TaskError> {
     Ok(x)
 }
 
-async fn add(Args((x, y, z)): Args<(Value, Value, Value)>) -> Result<Value, TaskError> {
+/// Adds two or three numbers.
+#[celeriac::task(name = "t.integration.tasks.add")]
+async fn add(x: Value, y: Value, z: Option<Value>) -> Result<Value, TaskError> {
     let sum = python::add(&x, &y)?;
-    Ok(if python::truth(&z) {
-        python::add(&sum, &z)?
-    } else {
-        sum
+    Ok(match z.filter(python::truth) {
+        Some(z) => python::add(&sum, &z)?,
+        None => sum,
     })
 }
 
-async fn add_two(Args((x, y)): Args<(Value, Value)>) -> Result<Value, TaskError> {
-    Ok(python::add(&x, &y)?)
-}
-
-async fn mul(Args((x, y)): Args<(Value, Value)>) -> Result<Value, TaskError> {
+/// Multiplies two numbers.
+#[celeriac::task(name = "t.integration.tasks.mul")]
+async fn mul(x: Value, y: Value) -> Result<Value, TaskError> {
     Ok(python::mul(&x, &y)?)
 }
 
-async fn tsum(Args((nums,)): Args<(Value,)>) -> Result<Value, TaskError> {
+#[celeriac::task(name = "t.integration.tasks.add_not_typed")]
+async fn add_not_typed(x: Value, y: Value) -> Result<Value, TaskError> {
+    Ok(python::add(&x, &y)?)
+}
+
+#[celeriac::task(name = "t.integration.tasks.add_ignore_result", ignore_result)]
+async fn add_ignore_result(x: Value, y: Value) -> Result<Value, TaskError> {
+    Ok(python::add(&x, &y)?)
+}
+
+#[celeriac::task(name = "t.integration.tasks.add_with_result", ignore_result = false)]
+async fn add_with_result(x: Value, y: Value) -> Result<Value, TaskError> {
+    Ok(python::add(&x, &y)?)
+}
+
+/// Sums numbers.
+#[celeriac::task(name = "t.integration.tasks.tsum")]
+async fn tsum(nums: Value) -> Result<Value, TaskError> {
     Ok(python::sum(&nums)?)
 }
 
 /// Sums numbers and lists of numbers.
-async fn xsum(Args((nums,)): Args<(Vec<Value>,)>) -> Result<Value, TaskError> {
+#[celeriac::task(name = "t.integration.tasks.xsum")]
+async fn xsum(nums: Vec<Value>) -> Result<Value, TaskError> {
     let flat = nums.into_iter().map(|num| match num {
         Value::Array(_) => python::sum(&num),
         num => Ok(num),
@@ -80,8 +88,15 @@ struct Sum {
     result: i64,
 }
 
-async fn add_model(Args((data,)): Args<(Operands,)>) -> Result<Sum, TaskError> {
+/// Adds what is in a model.
+#[celeriac::task(name = "t.integration.tasks.add_pydantic")]
+async fn add_pydantic(data: Operands) -> Result<Sum, TaskError> {
     Ok(Sum {
         result: data.x + data.y,
     })
+}
+
+#[celeriac::task(name = "t.integration.tasks.add_pydantic_string_annotations")]
+async fn add_pydantic_string_annotations(data: Operands) -> Result<Sum, TaskError> {
+    add_pydantic(data).await
 }

@@ -15,6 +15,7 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
         Task::new(&name("add_to_all_to_chord(nums, val)"), add_to_all_to_chord)?,
         Task::new(&name("add_chord_to_chord(nums, val)"), add_chord_to_chord)?,
         Task::new(&name("rebuild_signature(sig_dict)"), rebuild_signature)?,
+        Task::new("interop.apply(canvas)", apply)?,
     ];
     for (outer, compose) in NESTINGS {
         for (inner, composed) in NESTINGS {
@@ -81,6 +82,11 @@ async fn add_chord_to_chord(
     let sums = group(nums.iter().map(|num| add([num, &val])));
     context.add_to_chord(sums | call("tsum")).await?;
     Ok(0)
+}
+
+/// Sends any canvas; its result, as a tuple.
+async fn apply(Args((canvas,)): Args<(Signature,)>, context: Context) -> Result<Value, TaskError> {
+    Ok(context.send(canvas).await?.as_tuple())
 }
 
 async fn rebuild_signature(Args((dict,)): Args<(Value,)>) -> Result<(), TaskError> {

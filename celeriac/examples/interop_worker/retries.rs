@@ -6,7 +6,7 @@ use std::time::Duration;
 use celeriac::task::{Args, Retry, SignatureError, State, Task, TaskOptions};
 use celeriac::{Context, Failure, TaskError};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::failures::{expected, unpickleable};
 use super::python;
@@ -38,10 +38,31 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             retry_once_headers,
         )?
         .with(once.clone()),
+        Task::new(
+            "t.integration.tasks.retry_with_args_after_kwargs(foo, bar, label=None)",
+            retry_with_args_after_kwargs,
+        )?
+        .with(once.clone()),
+        Task::new(
+            "t.integration.tasks.retry_with_kwargs_after_args(foo, bar)",
+            retry_with_kwargs_after_args,
+        )?
+        .with(once.clone()),
+        Task::new("t.integration.tasks.retry_once_ignore_result()", retry_at_once)?
+            .with(ignoring(true)),
+        Task::new("t.integration.tasks.retry_once_with_result()", retry_at_once)?
+            .with(ignoring(false)),
         Task::new("auto_retry_class_task()", auto_retry)?.with(once),
         Task::new("interop.give_up(reason, max_retries)", give_up)?,
     ];
     Ok(tasks)
+}
+
+fn ignoring(ignore_result: bool) -> TaskOptions {
+    TaskOptions {
+        ignore_result: Some(ignore_result),
+        ..TaskOptions::default()
+    }
 }
 
 /// How often `retry` has been tried with a return value. The worker's own
@@ -117,11 +138,47 @@ async fn retry_once_headers(
 
 /// Retries until it may no longer; fails with `reason`, if there is one.
 async fn give_up(Args((reason, max_retries)): Args<(Option<Value>, u32)>) -> Result<(), TaskError> {
-    Err(TaskError::Retry(Retry {
+    Err(Retry {
         max_retries: Some(max_retries),
         exc: reason.map(|reason| expected(vec![reason])),
         ..Retry::after(Duration::from_millis(100))
-    }))
+    }
+    .into())
+}
+
+async fn retry_with_args_after_kwargs(
+    Args((first, second, label)): Args<(i64, i64, Value)>,
+    context: Context,
+) -> Result<Value, TaskError> {
+    match context.headers().retries {
+        0 => {
+            let args = [first + 1, second + 1].map(Value::from);
+            context.retry(Retry::after(Duration::ZERO).args(args))
+        }
+        retries => Ok(json!({
+            "foo": first, "bar": second, "label": label, "retries": retries, "is_eager": false,
+        })),
+    }
+}
+
+async fn retry_with_kwargs_after_args(
+    Args((first, second)): Args<(i64, i64)>,
+    context: Context,
+) -> Result<Value, TaskError> {
+    match context.headers().retries {
+        0 => {
+            let first = ("foo".to_owned(), (first + 1).into());
+            context.retry(Retry::after(Duration::ZERO).kwargs(Map::from_iter([first])))
+        }
+        retries => Ok(json!({"foo": first, "bar": second, "retries": retries, "is_eager": false})),
+    }
+}
+
+async fn retry_at_once(context: Context) -> Result<u32, TaskError> {
+    match context.headers().retries {
+        0 => context.retry(Retry::after(Duration::ZERO)),
+        retries => Ok(retries),
+    }
 }
 
 /// How often the task has been retried, once it has been.

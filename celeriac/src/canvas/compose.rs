@@ -13,24 +13,28 @@ use super::{Canvas, Signature};
 /// let add = |n: i64| Signature::new("tasks.add").arg(n);
 /// assert_eq!(chain([add(2).arg(2), add(4)]), add(2).arg(2) | add(4));
 /// ```
-pub fn chain(tasks: impl IntoIterator<Item = Signature>) -> Signature {
-    tasks.into_iter().fold(chain_of(Vec::new()), BitOr::bitor)
+pub fn chain<S: Into<Signature>>(tasks: impl IntoIterator<Item = S>) -> Signature {
+    let tasks = tasks.into_iter().map(Into::into);
+    tasks.fold(chain_of(Vec::new()), BitOr::bitor)
 }
 
 /// Runs `tasks` at once.
-pub fn group(tasks: impl IntoIterator<Item = Signature>) -> Signature {
+pub fn group<S: Into<Signature>>(tasks: impl IntoIterator<Item = S>) -> Signature {
     Signature {
-        canvas: Canvas::Group(tasks.into_iter().collect()),
+        canvas: Canvas::Group(tasks.into_iter().map(Into::into).collect()),
         ..Signature::new("celery.group")
     }
 }
 
 /// Runs `header` at once, and then `body` with the list of their results.
-pub fn chord(header: impl IntoIterator<Item = Signature>, body: Signature) -> Signature {
+pub fn chord<S: Into<Signature>>(
+    header: impl IntoIterator<Item = S>,
+    body: impl Into<Signature>,
+) -> Signature {
     Signature {
         canvas: Canvas::Chord {
-            header: header.into_iter().collect(),
-            body: Some(Box::new(body)),
+            header: header.into_iter().map(Into::into).collect(),
+            body: Some(Box::new(body.into())),
         },
         ..Signature::new("celery.chord")
     }
@@ -138,15 +142,15 @@ impl Signature {
     /// Sends `callback` with the result. For a chord, with that of its body;
     /// for a group, with nothing, after its first task alone.
     #[must_use]
-    pub fn link(mut self, callback: Signature) -> Self {
-        self.add_link(callback);
+    pub fn link(mut self, callback: impl Into<Signature>) -> Self {
+        self.add_link(callback.into());
         self
     }
 
     /// Calls `errback` if it fails; for a group, if any of its tasks does.
     #[must_use]
-    pub fn link_error(mut self, errback: Signature) -> Self {
-        self.add_link_error(&errback, false);
+    pub fn link_error(mut self, errback: impl Into<Signature>) -> Self {
+        self.add_link_error(&errback.into(), false);
         self
     }
 
@@ -253,22 +257,22 @@ pub(super) fn push_new(list: &mut Option<Vec<Signature>>, signature: Signature) 
     }
 }
 
-/// `chain!(a, b, c)`: see [`chain`](crate::chain).
+/// `chain!(a, b, c)`: see [`chain`](crate::chain()).
 #[macro_export]
 macro_rules! chain {
-    ($($task:expr),* $(,)?) => { $crate::chain([$($task),*]) };
+    ($($task:expr),* $(,)?) => { $crate::chain::<$crate::Signature>([$($crate::Signature::from($task)),*]) };
 }
 
-/// `group!(a, b, c)`: see [`group`](crate::group).
+/// `group!(a, b, c)`: see [`group`](crate::group()).
 #[macro_export]
 macro_rules! group {
-    ($($task:expr),* $(,)?) => { $crate::group([$($task),*]) };
+    ($($task:expr),* $(,)?) => { $crate::group::<$crate::Signature>([$($crate::Signature::from($task)),*]) };
 }
 
-/// `chord!([a, b]; body)`: see [`chord`](crate::chord).
+/// `chord!([a, b]; body)`: see [`chord`](crate::chord()).
 #[macro_export]
 macro_rules! chord {
-    ([$($task:expr),* $(,)?]; $body:expr) => { $crate::chord([$($task),*], $body) };
+    ([$($task:expr),* $(,)?]; $body:expr) => { $crate::chord::<$crate::Signature>([$($crate::Signature::from($task)),*], $body) };
 }
 
 #[cfg(test)]
@@ -318,7 +322,7 @@ mod tests {
             (two() | add(3) | (two() | add(4)), "{1 2 -> (3 {1 2 -> 4})}"),
             (chain([chain([add(1)]), add(2)]), "(1 2)"),
             (chain([two()]), "[1 2]"),
-            (add(1) | group([]) | add(2), "(1 { -> 2})"),
+            (add(1) | group::<Signature>([]) | add(2), "(1 { -> 2})"),
         ] {
             assert_eq!(shape(&composed), expected);
         }

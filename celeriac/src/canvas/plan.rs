@@ -224,9 +224,13 @@ impl Plan {
         body.options = body.options.overwritten(for_body(options.clone()));
         body.unroll_chords();
         let root_id = body.options.root_id.clone();
+        // What replaces a task is a member of that task's group, or of none;
+        // but for a chain, whose last step does not know of it.
+        let replaces =
+            options.replaced_task_nesting.is_some() && !matches!(body.canvas, Canvas::Chain(_));
         let at_body = Place {
             task_id: Some(body_id),
-            group_id: Some(group_id.clone()),
+            group_id: Some(group_id.clone()).filter(|_| !replaces),
             root_id: root_id.clone(),
             ..Place::default()
         };

@@ -182,6 +182,7 @@ impl Signature {
     }
 }
 
-pub(super) fn json(value: impl Serialize) -> Value {
+/// A value that JSON cannot hold becomes `null`.
+pub(crate) fn json(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }

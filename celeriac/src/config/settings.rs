@@ -77,6 +77,9 @@ pub struct Settings {
     pub worker_concurrency: Option<usize>,
     /// Messages reserved for each slot; 0 is without bound.
     pub worker_prefetch_multiplier: usize,
+    /// Whether a task that is delivered again is not run if it has succeeded
+    /// before. For tasks with late acknowledgement.
+    pub worker_deduplicate_successful_tasks: bool,
     /// Messages held for a later eta, at most; without bound if not given.
     pub worker_eta_task_limit: Option<usize>,
     /// Time that running tasks get at a cold shutdown.
@@ -172,6 +175,7 @@ impl Default for Settings {
             result_compression: None,
             worker_concurrency: None,
             worker_prefetch_multiplier: 4,
+            worker_deduplicate_successful_tasks: false,
             worker_eta_task_limit: None,
             worker_soft_shutdown_timeout: 0.0,
             worker_enable_remote_control: true,

@@ -36,16 +36,43 @@ struct Inner {
     transport: Arc<dyn Transport>,
     /// Whether what becomes of tasks is told.
     tasks: AtomicBool,
-    buffer: Mutex<VecDeque<Batch>>,
+    buffer: Mutex<Buffer>,
     /// Tells the flusher that there is something in the buffer.
     filled: Notify,
 }
+
+/// Events that wait to be sent, in batches.
+#[derive(Default)]
+struct Buffer(VecDeque<Batch>);
 
 /// The inside of a JSON list of events.
 #[derive(Default)]
 struct Batch {
     json: Vec<u8>,
     events: usize,
+}
+
+impl Buffer {
+    /// Adds an event; the oldest ones go if there are too many.
+    fn push(&mut self, event: &impl Serialize) {
+        if self.0.back().is_none_or(|batch| batch.events >= BATCH) {
+            self.0.push_back(Batch::default());
+        }
+        if let Some(batch) = self.0.back_mut() {
+            batch.push(event);
+        }
+        if self.0.len() > BACKLOG {
+            self.0.pop_front();
+        }
+    }
+
+    /// Puts back what could not be sent, before what has come since.
+    fn put_back(&mut self, batches: VecDeque<Batch>) {
+        let since = std::mem::replace(&mut self.0, batches);
+        self.0.extend(since);
+        let surplus = self.0.len().saturating_sub(BACKLOG);
+        self.0.drain(..surplus);
+    }
 }
 
 impl Batch {
@@ -59,7 +86,7 @@ impl Batch {
         }
     }
 
-    fn body(self) -> Vec<u8> {
+    fn body(&self) -> Vec<u8> {
         [b"[".as_slice(), &self.json, b"]"].concat()
     }
 }
@@ -106,17 +133,7 @@ impl Dispatcher {
         let inner = &*self.0;
         let mut buffer = inner.buffer();
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
-        match buffer.back_mut() {
-            Some(batch) if batch.events < BATCH => batch.push(&event),
-            _ => {
-                let mut batch = Batch::default();
-                batch.push(&event);
-                buffer.push_back(batch);
-            }
-        }
-        if buffer.len() > BACKLOG {
-            buffer.pop_front();
-        }
+        buffer.push(&event);
         drop(buffer);
         inner.filled.notify_one();
     }
@@ -143,34 +160,17 @@ impl Dispatcher {
 
     /// Sends what is gathered.
     pub async fn flush(&self) -> Result<(), Error> {
-        let batches = std::mem::take(&mut *self.0.buffer());
+        let batches = std::mem::take(&mut self.0.buffer().0);
         if batches.is_empty() {
             return Ok(());
         }
-        let notice = |batch: Batch| self.notice("task.multi", batch.body());
-        let notices: Vec<Notice> = batches.into_iter().map(notice).collect();
+        let notice = |batch: &Batch| self.notice("task.multi", batch.body());
+        let notices: Vec<Notice> = batches.iter().map(notice).collect();
         let sent = self.0.transport.broadcast(&notices).await;
         if sent.is_err() {
-            self.keep(notices);
+            self.0.buffer().put_back(batches);
         }
         sent.map(drop)
-    }
-
-    /// Puts back what could not be sent.
-    fn keep(&self, notices: Vec<Notice>) {
-        let mut buffer = self.0.buffer();
-        for notice in notices.into_iter().rev() {
-            if buffer.len() >= BACKLOG {
-                return;
-            }
-            let inside = notice.body.len().saturating_sub(1);
-            let json = notice.body.get(1..inside).unwrap_or_default().to_vec();
-            // Full, so that what comes later does not get before it.
-            buffer.push_front(Batch {
-                json,
-                events: BATCH,
-            });
-        }
     }
 
     fn notice(&self, kind: &str, body: Vec<u8>) -> Notice {
@@ -185,7 +185,39 @@ impl Dispatcher {
 }
 
 impl Inner {
-    fn buffer(&self) -> MutexGuard<'_, VecDeque<Batch>> {
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bodies(buffer: &Buffer) -> Vec<Vec<u64>> {
+        let read = |batch: &Batch| serde_json::from_slice(&batch.body()).unwrap_or_default();
+        buffer.0.iter().map(read).collect()
+    }
+
+    #[test]
+    fn what_could_not_be_sent_goes_before_what_came_since() {
+        let mut buffer = Buffer::default();
+        (0..150).for_each(|event| buffer.push(&event));
+        let unsent = std::mem::take(&mut buffer.0);
+        buffer.push(&150);
+        buffer.put_back(unsent);
+        let lengths: Vec<usize> = bodies(&buffer).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [100, 50, 1]);
+        assert_eq!(bodies(&buffer).concat(), (0..151).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn the_oldest_go_when_nobody_takes_them() {
+        let mut buffer = Buffer::default();
+        let events = (BACKLOG + 1) * BATCH;
+        (0..events).for_each(|event| buffer.push(&event));
+        let kept = bodies(&buffer).concat();
+        assert_eq!(kept.len(), BACKLOG * BATCH);
+        assert_eq!(kept.last(), Some(&(events as u64 - 1)));
     }
 }

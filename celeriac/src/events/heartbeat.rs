@@ -45,7 +45,10 @@ pub(crate) async fn beat(shared: &Shared) {
         ticks.tick().await;
         match shared.events.worker(kind, Heartbeat::of(shared)).await {
             Ok(()) => kind = "worker-heartbeat",
-            Err(error) => tracing::debug!(%error, "cannot send a heartbeat"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot send a heartbeat");
+                kind = "worker-online";
+            }
         }
     }
 }

@@ -131,6 +131,17 @@ impl Envelope {
         Ok(envelope)
     }
 
+    /// Puts another body in, written as this one is.
+    pub(crate) fn rewrite(&mut self, body: &Body) -> Result<(), serde_json::Error> {
+        let named = |name: &Value| Compression::named(name.as_str()?);
+        let content_type = self.content_type.as_deref().unwrap_or_default();
+        let format = Format {
+            serializer: Serializer::of_content_type(content_type).unwrap_or_default(),
+            compression: self.headers.extra.get(COMPRESSION).and_then(named),
+        };
+        self.set_body(body, format)
+    }
+
     fn set_body(&mut self, body: &Body, format: Format) -> Result<(), serde_json::Error> {
         // kombu does so whatever the format: `body_encoding` of virtual channels.
         self.body = BASE64_STANDARD.encode(format.dumps(body)?);

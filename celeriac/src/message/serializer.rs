@@ -46,6 +46,11 @@ impl Serializer {
     }
 
     /// The serializer of this content type.
+    pub(crate) fn of_content_type(content_type: &str) -> Option<Self> {
+        Self::named(name_of(content_type))
+    }
+
+    /// The serializer of this content type, if it is accepted.
     ///
     /// # Errors
     /// [`DecodeError::ContentDisallowed`] if `accept`, a list of names and

@@ -3,13 +3,14 @@
 //! - [`ResultStore`]: a backend; [`chord`]: how it counts chords
 //! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
 //! - [`Codec`]: how it is stored
-//! - [`AsyncResult`]: a client's handle
+//! - [`AsyncResult`]: a client's handle; [`TypedResult`]: one that knows its type
 
 mod async_result;
 pub mod chord;
 mod codec;
 mod meta;
 pub mod redis;
+mod typed;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use async_result::{AsyncResult, TaskFailed};
 pub use chord::ChordStore;
 pub use codec::Codec;
 pub use meta::{TaskMeta, states};
+pub use typed::TypedResult;
 
 /// A result backend. As `celery.backends.base.Backend`.
 #[async_trait]

@@ -163,6 +163,11 @@ impl Context {
         CURRENT.scope(self.clone(), future).await
     }
 
+    /// Runs a function that blocks with this context as the current one.
+    pub(crate) fn scope_blocking<R>(&self, run: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self.clone(), run)
+    }
+
     /// The application that the worker serves.
     pub fn app(&self) -> &App {
         &self.0.app
@@ -208,6 +213,13 @@ impl Context {
         self.0.soft_limit.cancelled().await;
     }
 
+    /// Whether the soft time limit has struck: for a task that blocks, which
+    /// asks between its steps. A task that asks is not interrupted by it.
+    pub fn soft_time_limit_exceeded(&self) -> bool {
+        self.0.guarded.store(true, Ordering::Relaxed);
+        self.0.soft_limit.is_cancelled()
+    }
+
     /// Tells the task that its soft limit has struck; whether it listens.
     pub(crate) fn strike_soft_limit(&self) -> bool {
         self.0.soft_limit.cancel();
@@ -225,14 +237,14 @@ impl Context {
     /// Ends this run and has the task run again:
     /// `return context.retry(Retry::after(delay))`.
     pub fn retry<T>(&self, retry: Retry) -> Result<T, TaskError> {
-        Err(TaskError::Retry(retry))
+        Err(retry.into())
     }
 
     /// Ends this run and has `signature` run in the task's place, with its id,
     /// its callbacks and all that waits for it:
     /// `return context.replace(signature)`. As `Task.replace`.
-    pub fn replace<T>(&self, signature: Signature) -> Result<T, TaskError> {
-        Err(TaskError::Replace(Box::new(signature)))
+    pub fn replace<T>(&self, signature: impl Into<Signature>) -> Result<T, TaskError> {
+        Err(TaskError::Replace(Box::new(signature.into())))
     }
 
     /// Sends a task that the chord whose member this one is also waits for. As
@@ -240,7 +252,11 @@ impl Context {
     ///
     /// # Errors
     /// A `ValueError` if this task is no member of a chord.
-    pub async fn add_to_chord(&self, mut signature: Signature) -> Result<AsyncResult, TaskError> {
+    pub async fn add_to_chord(
+        &self,
+        signature: impl Into<Signature>,
+    ) -> Result<AsyncResult, TaskError> {
+        let mut signature = signature.into();
         let headers = self.headers();
         let (Some(group_id), Some(chord)) = (&headers.group, &self.body().embed.chord) else {
             let text = "Current task is not member of any chord";
@@ -256,7 +272,7 @@ impl Context {
     }
 
     /// Sends a task or a canvas as this task's child.
-    pub async fn send(&self, signature: Signature) -> Result<AsyncResult, Error> {
+    pub async fn send(&self, signature: impl Into<Signature>) -> Result<AsyncResult, Error> {
         self.scope(self.app().send(signature)).await
     }
 

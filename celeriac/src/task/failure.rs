@@ -1,12 +1,11 @@
 //! How a run ends other than by a result.
 
 use std::fmt;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Retry;
 use crate::canvas::Signature;
 use crate::error::Error;
 
@@ -23,6 +22,9 @@ pub struct Failure {
     /// The chain of causes, as text.
     #[serde(skip)]
     pub traceback: Option<String>,
+    /// The exception that this one comes from. As `__cause__`.
+    #[serde(skip)]
+    pub cause: Option<Box<Failure>>,
 }
 
 impl Failure {
@@ -40,6 +42,7 @@ impl Failure {
             exc_module: module.to_owned(),
             exc_message: args,
             traceback: None,
+            cause: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Failure {
             exc_module: text("exc_module").unwrap_or("builtins").to_owned(),
             exc_message: args,
             traceback: None,
+            cause: None,
         }
     }
 
@@ -96,8 +100,12 @@ impl Failure {
 
     /// What Python would print after `raise`, causes first.
     pub fn traceback(&self) -> String {
-        let cause = self.traceback.as_deref().unwrap_or_default();
-        format!("Traceback (most recent call last):\n{cause}{self}\n")
+        let before = self.cause.as_ref().map_or_else(String::new, |cause| {
+            let between = "The above exception was the direct cause of the following exception:";
+            format!("{cause}\n\n{between}\n\n")
+        });
+        let causes = self.traceback.as_deref().unwrap_or_default();
+        format!("{before}Traceback (most recent call last):\n{causes}{self}\n")
     }
 
     /// As Python's `repr`: `ValueError('what happened')`.
@@ -141,41 +149,13 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A wish to run again. As `Task.retry`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Retry {
-    /// Not before; the task's `default_retry_delay` from now if not given.
-    pub eta: Option<DateTime<Utc>>,
-    /// Overrides the task's.
-    pub max_retries: Option<u32>,
-    /// Raised when there are no retries left; `MaxRetriesExceededError` if not given.
-    pub exc: Option<Failure>,
-}
-
-impl Retry {
-    /// Again after `countdown`.
-    pub fn after(countdown: Duration) -> Self {
-        Self {
-            eta: Some(Utc::now() + countdown),
-            ..Self::default()
-        }
-    }
-
-    /// For this reason, which is also raised when no retries are left.
-    #[must_use]
-    pub fn because(mut self, exc: Failure) -> Self {
-        self.exc = Some(exc);
-        self
-    }
-}
-
 /// How a task ends if not with a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskError {
     /// It failed.
     Failure(Failure),
     /// It is to be run again. As `self.retry()`.
-    Retry(Retry),
+    Retry(Box<Retry>),
     /// Something else is to run in its place. As `self.replace()`.
     Replace(Box<Signature>),
     /// The message is refused. As `celery.exceptions.Reject`.
@@ -197,7 +177,7 @@ impl From<Failure> for TaskError {
 
 impl From<Retry> for TaskError {
     fn from(retry: Retry) -> Self {
-        Self::Retry(retry)
+        Self::Retry(Box::new(retry))
     }
 }
 

@@ -33,6 +33,11 @@ pub trait Extract: Sized {
     /// Whether a function that takes it knows its request. As `bind=True`.
     const BOUND: bool = false;
 
+    /// The Rust names of the arguments' types, as a tuple's, if it has them.
+    fn types() -> Option<&'static str> {
+        None
+    }
+
     /// Takes the value from a call.
     fn extract(invocation: &Invocation) -> Result<Self, TaskError>;
 }
@@ -75,12 +80,40 @@ impl<T: Send + Sync + 'static> Extract for State<T> {
 }
 
 impl<T: DeserializeOwned> Extract for Args<T> {
+    fn types() -> Option<&'static str> {
+        Some(std::any::type_name::<T>())
+    }
+
     fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
         let value = T::deserialize(Bound(invocation.arguments.clone()));
         value
             .map(Self)
             .map_err(|error| Failure::new("TypeError", error.to_string()).into())
     }
+}
+
+impl Invocation {
+    /// One of the arguments that have a name.
+    pub fn argument<T: DeserializeOwned>(&self, name: &str) -> Result<T, TaskError> {
+        read(name, self.arguments.named.get(name).unwrap_or(&Value::Null))
+    }
+
+    /// What `*args` took, by its `name`.
+    pub fn args<T: DeserializeOwned>(&self, name: &str) -> Result<T, TaskError> {
+        let args = self.arguments.args.clone().unwrap_or_default();
+        read(name, &Value::Array(args))
+    }
+
+    /// What `**kwargs` took, by its `name`.
+    pub fn kwargs<T: DeserializeOwned>(&self, name: &str) -> Result<T, TaskError> {
+        let kwargs = self.arguments.kwargs.clone().unwrap_or_default();
+        read(name, &Value::Object(kwargs))
+    }
+}
+
+fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, TaskError> {
+    T::deserialize(value)
+        .map_err(|error| Failure::new("TypeError", format!("argument '{name}': {error}")).into())
 }
 
 /// Arguments as serde sees them: by name for a struct, by place for a tuple.
@@ -139,6 +172,9 @@ pub trait Handler<A>: Clone + Send + Sync + 'static {
     /// Whether it knows its request. As `bind=True`.
     const BOUND: bool;
 
+    /// The Rust names of its arguments' types, as a tuple's, and of its result's.
+    fn types() -> (Option<&'static str>, &'static str);
+
     /// Runs the function once.
     fn call(self, invocation: Invocation) -> impl Future<Output = Result<Value, TaskError>> + Send;
 }
@@ -157,6 +193,11 @@ macro_rules! handler {
             $($argument: Extract + Send,)*
         {
             const BOUND: bool = false $(|| $argument::BOUND)*;
+
+            fn types() -> (Option<&'static str>, &'static str) {
+                let arguments: [Option<&'static str>; _] = [$($argument::types()),*];
+                (arguments.into_iter().flatten().next(), std::any::type_name::<R>())
+            }
 
             async fn call(self, invocation: Invocation) -> Result<Value, TaskError> {
                 let future = {

@@ -3,32 +3,49 @@
 //! - [`Task`]: a registered task: name, parameters, options, body
 //! - [`Handler`]: which `async fn`s can be one, and the extractors they take
 //! - [`Context`]: what a running task knows and can do
+//! - [`Define`]: what `#[celeriac::task]` writes; [`Given`]: what it can be given
+//! - `hint`: types as Python names them; `probe`: what a struct's fields take
+//! - `exceptions`, `autoretry`: which failures are tried again
 //! - `replace`: a canvas in the place of a running task
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
 //! - [`rusty`]: the bridge that runs `#[celery::task]` functions
 
+mod autoretry;
 mod context;
+mod define;
+mod exceptions;
 mod failure;
+mod given;
 mod handler;
+pub(crate) mod hint;
 mod options;
 mod parameters;
+mod probe;
 mod rate;
 mod replace;
+mod retry;
 pub mod rusty;
 
 use std::sync::Arc;
 
 pub(crate) use context::Registry;
 pub use context::{Context, FailedRequest, Request, States, Tasks};
-pub use failure::{Failure, Retry, TaskError};
+pub use define::{Define, Returned, blocking, returned};
+pub use failure::{Failure, TaskError};
+pub use given::{Fits, Given, value};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
+pub(crate) use parameters::Parameter;
 pub use parameters::{Arguments, Parameters, SignatureError};
 pub use rate::{Rate, RateError};
 pub(crate) use replace::replacement;
+pub use retry::Retry;
+#[doc(no_inline)]
+pub use serde_json::Value;
 
 use crate::canvas::Signature;
 use handler::Body;
+use hint::Hint;
 
 /// A task that a worker can run. As `celery.app.task.Task`.
 #[derive(Clone)]
@@ -39,6 +56,10 @@ pub struct Task {
     body: Body,
     /// Whether the function takes its [`Context`]. As `bind=True`.
     bound: bool,
+    /// What it is for, in its author's words.
+    doc: Arc<str>,
+    /// What Python may know of its result's type.
+    returns: Option<Hint>,
 }
 
 impl Task {
@@ -65,8 +86,28 @@ impl Task {
     {
         let (name, parameters) = Parameters::parse(signature)?;
         let bound = H::BOUND;
+        let (arguments, result) = H::types();
+        let parameters = match arguments {
+            Some(tuple) => parameters.typed(tuple),
+            None => parameters,
+        };
         let task = Self::from_parts(name, parameters, handler::body(handler));
-        Ok(Self { bound, ..task })
+        Ok(Self {
+            bound,
+            returns: Some(Hint::of(result)),
+            ..task
+        })
+    }
+
+    /// The task of a function with `#[celeriac::task]`, which is `add::task()`.
+    pub fn of<D: Define>() -> Self {
+        let body = Arc::new(|invocation| Box::pin(D::run(invocation)) as _);
+        Self {
+            bound: D::BOUND,
+            doc: D::DOC.into(),
+            returns: Some(Hint::of(std::any::type_name::<D::Output>())),
+            ..Self::from_parts(D::name(), D::parameters(), body).with(D::options())
+        }
     }
 
     fn from_parts(name: String, parameters: Parameters, body: Body) -> Self {
@@ -76,6 +117,8 @@ impl Task {
             options: TaskOptions::default(),
             body,
             bound: false,
+            doc: Arc::default(),
+            returns: None,
         }
     }
 
@@ -94,6 +137,23 @@ impl Task {
     /// Its options.
     pub fn options(&self) -> &TaskOptions {
         &self.options
+    }
+
+    /// The same task with a documentation for Python's stub of it.
+    #[must_use]
+    pub fn documented(mut self, doc: &str) -> Self {
+        self.doc = doc.into();
+        self
+    }
+
+    /// What it is for, in its author's words; empty if there are none.
+    pub fn doc(&self) -> &str {
+        &self.doc
+    }
+
+    /// What Python may know of its result's type.
+    pub(crate) fn returns(&self) -> Option<&Hint> {
+        self.returns.as_ref()
     }
 
     /// What it takes.

@@ -19,6 +19,18 @@ pub struct TaskOptions {
     pub max_retries: Option<u32>,
     /// Seconds before a retry that names no time of its own.
     pub default_retry_delay: f64,
+    /// Python's classes of the failures that the worker tries again by itself:
+    /// `ValueError`, `myapp.errors.Busy`. A base class stands for all of its own.
+    pub autoretry_for: Vec<String>,
+    /// Those among them that it does not.
+    pub dont_autoretry_for: Vec<String>,
+    /// Seconds before the first of these retries, doubled for each further
+    /// one; 0 for `default_retry_delay` before each.
+    pub retry_backoff: f64,
+    /// Seconds beyond which the pause does not grow.
+    pub retry_backoff_max: f64,
+    /// Whether the pause is drawn between 0 and what it would be.
+    pub retry_jitter: bool,
 }
 
 impl Default for TaskOptions {
@@ -32,6 +44,11 @@ impl Default for TaskOptions {
             rate_limit: None,
             max_retries: Some(3),
             default_retry_delay: 180.0,
+            autoretry_for: Vec::new(),
+            dont_autoretry_for: Vec::new(),
+            retry_backoff: 0.0,
+            retry_backoff_max: 600.0,
+            retry_jitter: true,
         }
     }
 }

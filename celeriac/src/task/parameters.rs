@@ -1,6 +1,13 @@
 //! A task's parameters, written and bound as in Python.
 
+use std::any::type_name;
+
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use super::hint::{self, Hint};
+use super::{Fits, probe};
+use crate::canvas::json;
 
 /// A signature that cannot be read; a mistake in the program.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,25 +17,29 @@ pub struct SignatureError {
     reason: String,
 }
 
+/// One named parameter.
 #[derive(Clone, Debug, PartialEq)]
-struct Parameter {
-    name: String,
+pub(crate) struct Parameter {
+    pub name: String,
     /// `None`: the argument is required.
-    default: Option<Value>,
-    keyword_only: bool,
+    pub default: Option<Value>,
+    pub keyword_only: bool,
+    /// What Python may know of its type.
+    pub hint: Option<Hint>,
+    /// Whether nobody but the task knows if it may be left out.
+    pub unsure: bool,
 }
 
 /// What a task takes: `(x, y=1, *args, flag=False, **kwargs)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
     named: Vec<Parameter>,
-    var_args: bool,
-    var_kwargs: bool,
+    /// The name of `*args`.
+    var_args: Option<String>,
+    /// The name of `**kwargs`.
+    var_kwargs: Option<String>,
     /// Whether a star has been read: what follows goes by name alone.
     keyword_only: bool,
-    /// What is missing is left out rather than refused: for `#[celery::task]`
-    /// functions, whose optional arguments only their own types know.
-    lenient: bool,
 }
 
 /// A call's arguments after binding.
@@ -65,32 +76,26 @@ impl Parameters {
     /// `(*args, **kwargs)`.
     pub fn anything() -> Self {
         Self {
-            var_args: true,
-            var_kwargs: true,
+            var_args: Some("args".to_owned()),
+            var_kwargs: Some("kwargs".to_owned()),
             ..Self::default()
         }
     }
 
-    /// These names, any of which may turn out to be optional.
-    pub(crate) fn lenient(names: &[&str]) -> Self {
-        let parameter = |&name: &&str| Parameter {
-            name: name.to_owned(),
-            default: None,
-            keyword_only: false,
-        };
+    /// The fields of a struct that `#[celery::task]` has made.
+    pub(crate) fn of_struct<T: DeserializeOwned>(names: &[&str]) -> Self {
         Self {
-            named: names.iter().map(parameter).collect(),
-            lenient: true,
+            named: probe::parameters::<T>(names),
             ..Self::default()
         }
     }
 
     fn push(&mut self, item: &str) -> Result<(), String> {
-        if item.starts_with("**") {
-            self.var_kwargs = true;
+        if let Some(name) = item.strip_prefix("**") {
+            self.var_kwargs = Some(name.to_owned());
         } else if let Some(name) = item.strip_prefix('*') {
             self.keyword_only = true;
-            self.var_args = !name.is_empty();
+            self.var_args = (!name.is_empty()).then(|| name.to_owned());
         } else {
             let (name, default) = match item.split_once('=') {
                 Some((name, default)) => (name, Some(literal(default)?)),
@@ -100,9 +105,67 @@ impl Parameters {
                 name: name.trim().to_owned(),
                 default,
                 keyword_only: self.keyword_only,
+                hint: None,
+                unsure: false,
             });
         }
         Ok(())
+    }
+
+    /// The same with a parameter that must be given.
+    #[must_use]
+    pub fn required<T: ?Sized>(self, name: &str) -> Self {
+        self.with(name, None, type_name::<T>())
+    }
+
+    /// The same with one that need not be given.
+    #[must_use]
+    pub fn optional<T: ?Sized>(self, name: &str, default: impl Fits<T>) -> Self {
+        self.with(name, Some(json(default)), type_name::<T>())
+    }
+
+    /// The same with `*args`; what follows goes by name alone.
+    #[must_use]
+    pub fn var_args(mut self, name: &str) -> Self {
+        self.keyword_only = true;
+        self.var_args = Some(name.to_owned());
+        self
+    }
+
+    /// The same with `**kwargs`.
+    #[must_use]
+    pub fn var_kwargs(mut self, name: &str) -> Self {
+        self.var_kwargs = Some(name.to_owned());
+        self
+    }
+
+    fn with(mut self, name: &str, default: Option<Value>, rust: &str) -> Self {
+        self.named.push(Parameter {
+            name: name.to_owned(),
+            default,
+            keyword_only: self.keyword_only,
+            hint: Some(Hint::of(rust)),
+            unsure: false,
+        });
+        self
+    }
+
+    /// The same whose types are those of a tuple, given by its Rust name.
+    pub(crate) fn typed(mut self, tuple: &str) -> Self {
+        for (parameter, rust) in self.named.iter_mut().zip(hint::members(tuple)) {
+            parameter.hint = Some(Hint::of(rust));
+        }
+        self
+    }
+
+    /// The named ones, in order.
+    pub(crate) fn named(&self) -> &[Parameter] {
+        &self.named
+    }
+
+    /// The names of `*args` and `**kwargs`, if there are.
+    pub(crate) fn rest(&self) -> (Option<&str>, Option<&str>) {
+        (self.var_args.as_deref(), self.var_kwargs.as_deref())
     }
 
     /// Binds a call's arguments. The error is the text of the `TypeError` that
@@ -114,11 +177,11 @@ impl Parameters {
         kwargs: &Map<String, Value>,
     ) -> Result<Arguments, String> {
         let mut bound = Arguments {
-            kwargs: self.var_kwargs.then(Map::new),
+            kwargs: self.var_kwargs.as_ref().map(|_| Map::new()),
             ..Arguments::default()
         };
         let positional = self.named.iter().filter(|p| !p.keyword_only).count();
-        if args.len() > positional && !self.var_args {
+        if args.len() > positional && self.var_args.is_none() {
             return Err(self.too_many(function, positional, args.len()));
         }
         for (parameter, value) in self.named.iter().zip(args).take(positional) {
@@ -126,10 +189,17 @@ impl Parameters {
         }
         bound.args = self
             .var_args
-            .then(|| args.iter().skip(positional).cloned().collect());
+            .as_ref()
+            .map(|_| args.iter().skip(positional).cloned().collect());
         self.bind_keywords(function, kwargs, &mut bound)?;
         self.fill_defaults(function, &mut bound)?;
         Ok(bound)
+    }
+
+    /// The names of those that can be given by place, in order.
+    pub(crate) fn positional(&self) -> impl Iterator<Item = &str> {
+        let by_place = self.named.iter().filter(|p| !p.keyword_only);
+        by_place.map(|p| p.name.as_str())
     }
 
     /// Whether more than one positional argument can still be given, after
@@ -140,8 +210,8 @@ impl Parameters {
         named: Option<&Map<String, Value>>,
     ) -> bool {
         let is_named = |name: &str| named.is_some_and(|named| named.contains_key(name));
-        let positional = self.named.iter().filter(|p| !p.keyword_only).skip(given);
-        self.var_args || positional.filter(|p| !is_named(&p.name)).count() > 1
+        let open = self.positional().skip(given).filter(|name| !is_named(name));
+        self.var_args.is_some() || open.count() > 1
     }
 
     fn bind_keywords(
@@ -176,7 +246,7 @@ impl Parameters {
                 Some(value) => {
                     bound.named.insert(parameter.name.clone(), value.clone());
                 }
-                None if self.lenient => {}
+                None if parameter.unsure => {}
                 None if parameter.keyword_only => keyword.push(parameter.name.as_str()),
                 None => positional.push(parameter.name.as_str()),
             }

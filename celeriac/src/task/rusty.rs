@@ -7,7 +7,7 @@
 //! | `ExpectedError("ValueError: …")` | a `ValueError`; `RuntimeError` for a text that names none |
 //! | retries without end, backing off, unless `max_retries` says otherwise | the same |
 //! | `time_limit`, `hard_time_limit` | the soft and the hard limit |
-//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`](crate::App) |
+//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`] |
 //! | `on_success`, `on_failure` | are called |
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use serde_json::{Map, Number, Value};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
+use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
 use crate::app::App;
 use crate::message::{Body, Envelope, Headers};
@@ -45,7 +46,12 @@ where
         ..TaskOptions::default()
     };
     let body = Arc::new(|invocation| Box::pin(run::<T>(invocation)) as _);
-    Task::from_parts(T::NAME.to_owned(), Parameters::lenient(T::ARGS), body).with(options)
+    let parameters = Parameters::of_struct::<T::Params>(T::ARGS);
+    let task = Task::from_parts(T::NAME.to_owned(), parameters, body);
+    Task {
+        returns: Some(Hint::of(std::any::type_name::<T::Returns>())),
+        ..task.with(options)
+    }
 }
 
 async fn run<T>(Invocation { context, arguments }: Invocation) -> Result<Value, TaskError>
@@ -76,10 +82,10 @@ where
 /// What `error` means to the worker. Whether retries are left, it knows itself.
 fn translate<T: RustyTask>(task: &T, error: RustyError) -> TaskError {
     let retry = |eta, exc| {
-        TaskError::Retry(Retry {
+        TaskError::from(Retry {
             eta,
             exc,
-            max_retries: None,
+            ..Retry::default()
         })
     };
     match error {

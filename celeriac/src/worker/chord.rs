@@ -34,19 +34,12 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Why a chord's body does not run.
-pub(super) struct ChordFailure {
-    /// The `ChordError` that names the member.
-    pub error: Failure,
-    /// The member's own exception.
-    pub cause: Option<Failure>,
-}
-
-impl ChordFailure {
-    fn new(text: String, cause: Option<Failure>) -> Self {
-        let error = Failure::new("celery.exceptions.ChordError", text);
-        Self { error, cause }
-    }
+/// Why a chord's body does not run: for the sake of one of its members, mostly.
+fn chord_error(text: String, cause: Option<Failure>) -> Box<Failure> {
+    Box::new(Failure {
+        cause: cause.map(Box::new),
+        ..Failure::new("celery.exceptions.ChordError", text)
+    })
 }
 
 impl Settlement<'_> {
@@ -122,10 +115,10 @@ impl Settlement<'_> {
                 let finish = || store.finish_chord(group_id, token);
                 insist(shared, "finish a chord", finish).await?;
                 let Err(error) = sent else { return Ok(()) };
-                ChordFailure::new(format!("Callback error: {error}"), None)
+                chord_error(format!("Callback error: {error}"), None)
             }
         };
-        tracing::error!("Chord '{group_id}' raised: {}", failure.error);
+        tracing::error!("Chord '{group_id}' raised: {failure}");
         self.fail_body(body, &failure, errbacks).await?;
         let fail = || store.fail_chord(group_id);
         insist(shared, "fail a chord", fail).await
@@ -144,7 +137,7 @@ impl Settlement<'_> {
     }
 
     /// The list of a header's results, or the first failure among them.
-    async fn header_results(&self, group_id: &str) -> Result<Result<Value, ChordFailure>, GaveUp> {
+    async fn header_results(&self, group_id: &str) -> Result<Result<Value, Box<Failure>>, GaveUp> {
         let app = &self.shared().app;
         let read = || async {
             let store = app.results()?;
@@ -157,13 +150,13 @@ impl Settlement<'_> {
     }
 
     /// The results of a header with groups in it, in their places.
-    async fn join(&self, tuple: &Value) -> Result<Result<Value, ChordFailure>, Error> {
+    async fn join(&self, tuple: &Value) -> Result<Result<Value, Box<Failure>>, Error> {
         let app = &self.shared().app;
         let seconds = app.settings().result_chord_join_timeout;
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let Some(header) = AsyncResult::from_tuple(app, tuple) else {
             let text = "Join error: the saved group cannot be read".to_owned();
-            return Ok(Err(ChordFailure::new(text, None)));
+            return Ok(Err(chord_error(text, None)));
         };
         let cause = match header.value(timeout).await {
             Ok(results) => return Ok(Ok(results)),
@@ -175,18 +168,18 @@ impl Settlement<'_> {
             Err(error) => return Err(error),
         };
         let text = format!("Join error: {}", cause.repr());
-        Ok(Err(ChordFailure::new(text, Some(cause))))
+        Ok(Err(chord_error(text, Some(cause))))
     }
 }
 
-fn values(parts: Vec<StoredPart>) -> Result<Value, ChordFailure> {
+fn values(parts: Vec<StoredPart>) -> Result<Value, Box<Failure>> {
     let value = |part: StoredPart| {
         if !states::is_failure(&part.state) {
             return Ok(part.result);
         }
         let cause = Failure::from_meta(&part.result);
         let text = format!("Dependency {} raised {}", part.task_id, cause.repr());
-        Err(ChordFailure::new(text, Some(cause)))
+        Err(chord_error(text, Some(cause)))
     };
     parts.into_iter().map(value).collect()
 }

@@ -1,12 +1,15 @@
 //! Taking messages, for as long as the worker lives.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::{Shared, life};
+use crate::control;
 use crate::error::Error;
 use crate::transport::Delivery;
 
@@ -24,6 +27,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) async fn consume(shared: &Arc<Shared>) {
     let mut pause = SHORTEST_PAUSE;
     let mut declared = false;
+    let mut lost = false;
     let mut queues = shared.queues.watch();
     while !shared.shutdown.is_warm() {
         let names = queues.borrow_and_update().clone();
@@ -40,9 +44,13 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
             Ok((deliveries, permits)) => {
                 pause = SHORTEST_PAUSE;
                 start(shared, deliveries, permits);
+                if std::mem::take(&mut lost) {
+                    catch_up(shared);
+                }
             }
             Err(error) => {
                 declared = false;
+                lost = true;
                 complain(shared, &error, pause);
                 tokio::select! {
                     () = sleep(pause) => {}
@@ -79,11 +87,28 @@ async fn fetch(
 fn start(shared: &Arc<Shared>, deliveries: Vec<Delivery>, mut room: OwnedSemaphorePermit) {
     for delivery in deliveries {
         if let Some(permit) = room.split(1) {
-            let shared_by_life = Arc::clone(shared);
-            shared
-                .lives
-                .spawn(life::live(shared_by_life, delivery, permit));
+            begin(
+                shared,
+                Box::pin(life::live(Arc::clone(shared), delivery, permit)),
+            );
         }
+    }
+}
+
+/// Starts a life. Its first steps are taken here, one life after the other, so
+/// that they queue for slots in the order of delivery; tasks of a runtime
+/// begin in any.
+fn begin(shared: &Shared, mut life: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+    if (&mut life).now_or_never().is_none() {
+        shared.lives.spawn(life);
+    }
+}
+
+/// Learns what others were told while the connection was lost.
+fn catch_up(shared: &Arc<Shared>) {
+    if shared.society.mingle {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { control::mingle(&shared).await });
     }
 }
 

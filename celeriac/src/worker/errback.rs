@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use serde_json::Value;
 
-use super::chord::{ChordFailure, Member};
+use super::chord::Member;
 use super::settle::{GaveUp, Settlement, insist, store};
 use crate::canvas::{Canvas, Options, Place, Promises, Signature, group};
 use crate::results::{TaskMeta, states};
@@ -72,7 +72,7 @@ impl Settlement<'_> {
     pub(super) async fn fail_body(
         &self,
         body: &Signature,
-        failure: &ChordFailure,
+        failure: &Failure,
         called: &[Signature],
     ) -> Result<(), GaveUp> {
         let mut body = body.clone();
@@ -83,8 +83,8 @@ impl Settlement<'_> {
         };
         // The members of a group fail as the header's did.
         let shown = match (&failure.cause, &body.canvas) {
-            (Some(cause), Canvas::Group(_)) => cause,
-            _ => &failure.error,
+            (Some(cause), Canvas::Group(_)) => cause.as_ref(),
+            _ => failure,
         };
         for part in parts {
             let mut errbacks = errbacks_of(part, &body);
@@ -96,7 +96,7 @@ impl Settlement<'_> {
         }
         let failed = Failed {
             state: states::FAILURE,
-            failure: &failure.error,
+            failure,
             traceback: None,
         };
         let chain = body.options.chain.as_deref().unwrap_or_default();

@@ -19,14 +19,14 @@ impl Settlement<'_> {
         self.send_as_parent(|plan| {
             let callbacks = embed.callbacks.as_deref().unwrap_or_default();
             for callback in together(callbacks) {
-                plan.apply(callback, std::slice::from_ref(result), self.from_here())?;
+                plan.apply(callback, std::slice::from_ref(result), self.inherited())?;
             }
             // The next step is the last of the chain: the rest travels with it.
             if let Some((next, rest)) = embed.chain.as_deref().and_then(<[_]>::split_last) {
                 let chain = Some(rest.to_vec());
                 let options = Options {
                     chain,
-                    ..self.from_here()
+                    ..self.inherited()
                 };
                 plan.apply(next.clone(), std::slice::from_ref(result), options)?;
             }
@@ -65,7 +65,7 @@ impl Settlement<'_> {
     }
 
     /// The options of what this task sends.
-    fn from_here(&self) -> Options {
+    fn inherited(&self) -> Options {
         let lineage = self.context().lineage();
         let inherits = self.shared().app.settings().task_inherit_parent_priority;
         let priority = self.request().envelope.properties.priority;

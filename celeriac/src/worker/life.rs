@@ -104,12 +104,14 @@ impl<'a> Life<'a> {
     async fn pass(&self, room: OwnedSemaphorePermit) -> Option<Result<(), GaveUp>> {
         self.unless_revoked().await?;
         self.tell(&TaskEvent::Received);
-        // Held until the end: the permit is what bounds the reserved.
-        let _room = self.await_eta(room).await?;
+        let room = self.await_eta(room).await?;
         self.await_turn().await?;
         let slot = self.unless_stopped(self.shared().pool.slot()).await?;
+        // What follows may compute: not among the first steps, which the
+        // consumer takes.
+        tokio::task::yield_now().await;
         self.unless_revoked().await?;
-        Some(self.run(slot).await)
+        Some(self.run(slot, room).await)
     }
 
     /// Waits until the request may run. Up to `worker_eta_task_limit` of those
@@ -177,12 +179,12 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Runs the task in its slot and settles how it ended.
-    async fn run(&self, slot: Slot<'_>) -> Result<(), GaveUp> {
+    /// Runs the task in its slot and settles how it ended. It has its place
+    /// among the prefetched, its `room`, until it is acknowledged.
+    async fn run(&self, slot: Slot<'_>, room: Option<OwnedSemaphorePermit>) -> Result<(), GaveUp> {
         let settlement = &self.settlement;
-        if !settlement.acks_late() {
-            settlement.ack().await?;
-            self.place.acknowledge();
+        if let Some(meta) = settlement.earlier_success().await? {
+            return settlement.succeed_again(meta).await;
         }
         self.place.activate(settlement.task().name());
         self.tell(&TaskEvent::Started {});
@@ -190,32 +192,56 @@ impl<'a> Life<'a> {
             settlement.store_started().await;
         }
         let begun = Instant::now();
-        let run = limits::run(settlement.task(), settlement.context(), settlement.limits());
-        let (outcome, signum) = tokio::select! {
-            outcome = run => (outcome, None),
-            signum = self.place.terminated() => (Outcome::Revoked("terminated"), Some(signum)),
-            () = self.shared().shutdown.cold() => return self.abandon().await,
+        let run = async {
+            let ended = self.ended().await;
+            let runtime = begun.elapsed();
+            // The slot is for running: what the outcome leaves behind needs none.
+            drop(slot);
+            (ended, runtime)
         };
-        // The slot is for running: what the outcome leaves behind needs none.
-        drop(slot);
-        let outcome = self.unless_exhausted(outcome);
-        self.end(outcome, begun.elapsed(), signum).await
+        // As in Celery, the run does not wait for its early acknowledgement.
+        let (acknowledged, (ended, runtime)) = tokio::join!(self.acknowledge_early(), run);
+        acknowledged?;
+        let Some((outcome, signum)) = ended else {
+            return self.abandon().await;
+        };
+        let _settling = self.shared().settling.acquire().await;
+        let _room = room.filter(|_| settlement.acks_late());
+        self.end(self.autoretried(outcome), runtime, signum).await
     }
 
-    /// A retry that is one too many is the failure that caused it.
-    fn unless_exhausted(&self, outcome: Outcome) -> Outcome {
+    /// A failure of a class in `autoretry_for` is a retry.
+    fn autoretried(&self, outcome: Outcome) -> Outcome {
         match outcome {
-            Outcome::Retry(retry) => {
-                let most = retry
-                    .max_retries
-                    .or(self.settlement.task().options().max_retries);
-                if most.is_none_or(|most| self.request().headers().retries < most) {
-                    return Outcome::Retry(retry);
+            Outcome::Failure(failure) => {
+                let (options, headers) =
+                    (self.settlement.task().options(), self.request().headers());
+                match options.autoretry(&failure, headers.retries) {
+                    Some(retry) => Outcome::Retry(retry.because(failure)),
+                    None => Outcome::Failure(failure),
                 }
-                let exceeded = || self.settlement.max_retries_exceeded();
-                Outcome::Failure(retry.exc.unwrap_or_else(exceeded))
             }
             outcome => outcome,
+        }
+    }
+
+    async fn acknowledge_early(&self) -> Result<(), GaveUp> {
+        if !self.settlement.acks_late() {
+            self.settlement.ack().await?;
+            self.place.acknowledge();
+        }
+        Ok(())
+    }
+
+    /// Runs the task: how it ended, and which signal ended it. `None`: it was
+    /// cut off by a cold shutdown.
+    async fn ended(&self) -> Option<(Outcome, Option<i32>)> {
+        let settlement = &self.settlement;
+        let run = limits::run(settlement.task(), settlement.context(), settlement.limits());
+        tokio::select! {
+            outcome = run => Some((outcome, None)),
+            signum = self.place.terminated() => Some((Outcome::Revoked("terminated"), Some(signum))),
+            () = self.shared().shutdown.cold() => None,
         }
     }
 
@@ -226,12 +252,16 @@ impl<'a> Life<'a> {
         runtime: Duration,
         signum: Option<i32>,
     ) -> Result<(), GaveUp> {
-        let events = match self.shared().events.enabled() {
-            true => outcome::events(&self.settlement, &outcome, runtime, signum),
+        let news = match self.shared().events.enabled() {
+            true => outcome::news(&self.settlement, &outcome, runtime, signum),
             false => Vec::new(),
         };
         self.settlement.settle(outcome, runtime).await?;
-        events.iter().for_each(|event| self.tell(event));
+        let news = match self.settlement.failure() {
+            Some(failure) => outcome::failed(&self.settlement, failure),
+            None => news,
+        };
+        news.iter().for_each(|event| self.tell(event));
         Ok(())
     }
 

@@ -15,6 +15,7 @@
 //! - `follow`: callbacks, chains and what replaces a task
 //! - `chord`: members of a chord's header
 //! - `errback`: what fails with a task, and who is told
+//! - `shared`: what these parts share
 //! - [`Shutdown`]: warm and cold
 
 pub(crate) mod autoscale;
@@ -31,32 +32,27 @@ pub(crate) mod queues;
 pub(crate) mod requests;
 pub(crate) mod revoked;
 mod settle;
+mod shared;
 mod shutdown;
+mod stop;
 pub(crate) mod tuning;
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
-use tokio_util::task::TaskTracker;
+use std::time::Duration;
 
 use crate::app::{App, hostname};
-use crate::control::{self, Elections, Samples};
+use crate::control;
 use crate::error::Error;
-use crate::events::{Dispatcher, heartbeat};
-use crate::task::{Registry, States, Task, Tasks};
+use crate::events::heartbeat;
+use crate::stubs;
+use crate::task::{States, Task, Tasks};
 
 pub use settle::Outcome;
+pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
 
-use autoscale::Autoscaler;
-use pool::Pool;
-use queues::Queues;
-use requests::Requests;
-use revoked::Revoked;
-use tuning::Tunings;
+use shared::Society;
 
 /// A worker that is being set up.
 ///
@@ -84,43 +80,6 @@ pub struct Worker {
     autoscale: Option<(usize, usize)>,
     task_events: bool,
     society: Society,
-}
-
-/// How a worker deals with others.
-#[derive(Clone, Copy)]
-struct Society {
-    heartbeat: bool,
-    mingle: bool,
-    gossip: bool,
-}
-
-/// What the parts of a running worker share.
-pub(crate) struct Shared {
-    pub app: App,
-    pub tasks: Arc<Tasks>,
-    states: Arc<States>,
-    pub queues: Queues,
-    pub nodename: Arc<str>,
-    /// How many tasks run, and how many messages wait for them.
-    pub pool: Pool,
-    /// Fits the pool to the load, if it shall.
-    pub autoscaler: Option<Autoscaler>,
-    /// One permit for each message that may wait for its eta beside them.
-    held: Semaphore,
-    /// What is on its way.
-    pub requests: Requests,
-    /// What must not run.
-    pub revoked: Revoked,
-    /// What remote control can change of tasks.
-    pub tunings: Tunings,
-    /// Tells monitors.
-    pub events: Dispatcher,
-    pub elections: Elections,
-    pub samples: Samples,
-    pub started: Instant,
-    /// Every message's life, so that a shutdown can wait for them.
-    lives: TaskTracker,
-    pub shutdown: Shutdown,
 }
 
 impl Worker {
@@ -155,6 +114,12 @@ impl Worker {
     pub fn task(mut self, task: Task) -> Self {
         self.tasks.insert(task.name().to_owned(), task);
         self
+    }
+
+    /// Registers several.
+    #[must_use]
+    pub fn tasks(self, tasks: impl IntoIterator<Item = Task>) -> Self {
+        tasks.into_iter().fold(self, Self::task)
     }
 
     /// Shares a value with all tasks, found by its type.
@@ -236,6 +201,12 @@ impl Worker {
         names
     }
 
+    /// A Python module that calls the tasks; see [`stubs`](mod@stubs).
+    /// `module`: only what is in this one, and as its own.
+    pub fn stubs(&self, module: Option<&str>) -> String {
+        stubs::module(self.tasks.values(), module)
+    }
+
     /// Works until the process is told to end: TERM and INT let running tasks
     /// finish; a second one and QUIT give them `worker_soft_shutdown_timeout`.
     ///
@@ -260,7 +231,7 @@ impl Worker {
         if society.gossip {
             services.spawn(control::gossip(Arc::clone(&shared)));
         }
-        let beating = society.heartbeat.then(|| shared.beat());
+        let beating = society.heartbeat.then(|| shared.beat(&mut services));
         shared.announce();
         consumer::consume(&shared).await;
         shared.finish().await;
@@ -274,94 +245,5 @@ impl Worker {
             true => Err(Error::ColdShutdown),
             false => Ok(()),
         }
-    }
-
-    fn share(self, shutdown: Shutdown) -> Shared {
-        let settings = self.app.settings();
-        let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
-        let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
-        let nodename: Arc<str> = self.nodename.into();
-        Shared {
-            tunings: Tunings::new(&self.tasks, settings),
-            tasks: Arc::new(self.tasks),
-            states: Arc::new(self.states),
-            queues: Queues::new(self.queues),
-            pool: Pool::new(size, settings.worker_prefetch_multiplier),
-            autoscaler: self.autoscale.map(Autoscaler::new),
-            held: Semaphore::new(held.min(Semaphore::MAX_PERMITS)),
-            requests: Requests::default(),
-            revoked: Revoked::from_env(),
-            events: Dispatcher::new(
-                Arc::clone(self.app.transport()),
-                self.app.clock().clone(),
-                Arc::clone(&nodename),
-                &settings.event_exchange,
-                self.task_events,
-            ),
-            nodename,
-            elections: Elections::default(),
-            samples: Samples::default(),
-            started: Instant::now(),
-            lives: TaskTracker::new(),
-            shutdown,
-            app: self.app,
-        }
-    }
-}
-
-impl Shared {
-    /// What running tasks find besides their request.
-    fn registry(&self) -> Registry {
-        Registry {
-            tasks: Arc::clone(&self.tasks),
-            states: Arc::clone(&self.states),
-        }
-    }
-
-    fn announce(&self) {
-        let settings = self.app.settings();
-        tracing::info!(
-            transport = self.app.broker_address(),
-            results = settings
-                .result_backend
-                .as_deref()
-                .map(crate::error::hide_password),
-            concurrency = self.pool.size(),
-            queues = self.queues.names().join(","),
-            tasks = self.tasks.len(),
-            "{} ready.",
-            self.nodename
-        );
-    }
-
-    /// Starts what goes on beside the messages.
-    fn serve(self: &Arc<Self>) -> JoinSet<()> {
-        let mut services = JoinSet::new();
-        services.spawn(consumer::tend(Arc::clone(self)));
-        services.spawn(self.events.clone().flush_when_filled());
-        if self.app.settings().worker_enable_remote_control {
-            services.spawn(control::listen(Arc::clone(self)));
-        }
-        if self.autoscaler.is_some() {
-            services.spawn(autoscale::keep(Arc::clone(self)));
-        }
-        services
-    }
-
-    fn beat(self: &Arc<Self>) -> AbortHandle {
-        let shared = Arc::clone(self);
-        tokio::spawn(async move { heartbeat::beat(&shared).await }).abort_handle()
-    }
-
-    /// Waits for the tasks that run, as long as the shutdown is a warm one.
-    async fn finish(&self) {
-        self.lives.close();
-        tokio::select! {
-            () = self.lives.wait() => return,
-            () = self.shutdown.cold() => {}
-        }
-        // The lives see the cold shutdown themselves and give back what they can.
-        let grace = Duration::from_secs(5);
-        let _ = tokio::time::timeout(grace, self.lives.wait()).await;
     }
 }

@@ -8,8 +8,9 @@ use crate::events::TaskEvent;
 use crate::message::repr;
 use crate::task::{Failure, Retry};
 
-/// Everything that is told of `outcome`, in order. `signum`: of what ended it.
-pub(super) fn events(
+/// Everything that is told of `outcome`, in order, if it does not end as a
+/// failure. `signum`: of what ended it.
+pub(super) fn news(
     settlement: &Settlement<'_>,
     outcome: &Outcome,
     runtime: Duration,
@@ -20,11 +21,12 @@ pub(super) fn events(
             result: repr::result(value),
             runtime: runtime.as_secs_f64(),
         }],
-        Outcome::Failure(failure) => failed(settlement, failure),
-        Outcome::TimeLimitExceeded(limit) => failed(settlement, &time_limit_exceeded(*limit)),
         Outcome::Retry(retry) => vec![retried(settlement, retry)],
         Outcome::Reject { reason, requeue } => rejected(settlement, reason, *requeue),
-        Outcome::Replace(_) | Outcome::Ignore => Vec::new(),
+        Outcome::Failure(_)
+        | Outcome::TimeLimitExceeded(_)
+        | Outcome::Ignore
+        | Outcome::Replace(_) => Vec::new(),
         Outcome::Revoked(reason) => vec![TaskEvent::Revoked {
             terminated: *reason == "terminated",
             signum,
@@ -33,7 +35,8 @@ pub(super) fn events(
     }
 }
 
-fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
+/// Everything that is told of a failure, in order.
+pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
     let acknowledged = settlement
         .shared()
         .app
@@ -72,13 +75,4 @@ fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<Tas
     let refused = settlement.acks_late();
     let refused = refused.then_some(TaskEvent::Rejected { requeue });
     failed.into_iter().chain(refused).collect()
-}
-
-/// As Celery raises it; a whole number has no fraction.
-fn time_limit_exceeded(limit: f64) -> Failure {
-    let limit = match limit.fract() {
-        0.0 => (limit as i64).into(),
-        _ => limit.into(),
-    };
-    Failure::with_args("billiard.exceptions.TimeLimitExceeded", vec![limit])
 }

@@ -1,14 +1,13 @@
 //! The requests that the worker holds (`celery/worker/state.py`).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
+use super::stop::{REVOKED, Stop};
 use crate::task::{Context, Request};
 
 /// Every message between its delivery and its end, in the order of delivery.
@@ -105,41 +104,6 @@ impl Held {
     /// Has it dropped even if it runs, as if by this signal.
     pub fn terminate(&self, signum: i32) {
         self.stop.tell(signum);
-    }
-}
-
-/// Tells a request's life to end.
-#[derive(Default)]
-struct Stop {
-    /// 0, [`REVOKED`], or a signal's number.
-    state: AtomicI32,
-    news: Notify,
-}
-
-const REVOKED: i32 = -1;
-
-impl Stop {
-    fn tell(&self, state: i32) {
-        // A signal is more than a revocation, and none is taken back.
-        self.state.fetch_max(state.max(0), Ordering::Relaxed);
-        let _ = self
-            .state
-            .compare_exchange(0, REVOKED, Ordering::Relaxed, Ordering::Relaxed);
-        self.news.notify_waiters();
-    }
-
-    async fn until(&self, reached: impl Fn(i32) -> bool) -> i32 {
-        loop {
-            let news = self.news.notified();
-            tokio::pin!(news);
-            // From here on nothing that is told is missed.
-            news.as_mut().enable();
-            let state = self.state.load(Ordering::Relaxed);
-            if reached(state) {
-                return state;
-            }
-            news.await;
-        }
     }
 }
 
@@ -271,20 +235,5 @@ impl Drop for Place<'_> {
         if held.is_some_and(|held| held.stage == Stage::Active) {
             table.active -= 1;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_signal_is_more_than_a_revocation() {
-        let stop = Stop::default();
-        stop.tell(REVOKED);
-        assert_eq!(stop.until(|state| state != 0).await, REVOKED);
-        stop.tell(9);
-        stop.tell(REVOKED);
-        assert_eq!(stop.until(|state| state > 0).await, 9);
     }
 }

@@ -1,6 +1,7 @@
 //! What a run leaves behind: result, retry, followers; and then, only then,
 //! the acknowledgement.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -13,7 +14,7 @@ use super::limits::Limits;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
-use crate::message::repr;
+use crate::message::{Body, Envelope, repr};
 use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
@@ -51,6 +52,8 @@ pub(super) struct Settlement<'a> {
     delivery: &'a Delivery,
     task: &'a Task,
     context: Context,
+    /// What it failed with, whatever the run's outcome was.
+    failure: OnceLock<Failure>,
 }
 
 impl<'a> Settlement<'a> {
@@ -65,7 +68,14 @@ impl<'a> Settlement<'a> {
             shared,
             delivery,
             task,
+            failure: OnceLock::new(),
         }
+    }
+
+    /// What it has failed with, if it has: a run may end well and its
+    /// followers be impossible to send.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
     }
 
     pub fn shared(&self) -> &'a Shared {
@@ -95,6 +105,36 @@ impl<'a> Settlement<'a> {
             .options()
             .acks_late
             .unwrap_or(settings.task_acks_late)
+    }
+
+    /// What an earlier delivery has stored, if it was a success and
+    /// `worker_deduplicate_successful_tasks` asks for it: such a task must not
+    /// run again.
+    pub async fn earlier_success(&self) -> Result<Option<TaskMeta>, GaveUp> {
+        let app = &self.shared.app;
+        let asked = app.settings().worker_deduplicate_successful_tasks;
+        let Some(store) = app.result_store().filter(|_| asked && self.acks_late()) else {
+            return Ok(None);
+        };
+        if !self.request().envelope.redelivered() {
+            return Ok(None);
+        }
+        let get = || store.get(self.context.id());
+        let meta = insist(self.shared, "read a result", get).await?;
+        Ok(meta.filter(|meta| meta.status == states::SUCCESS))
+    }
+
+    /// Ends a task that has succeeded before. What follows it is sent unless
+    /// its result lists that as sent.
+    pub async fn succeed_again(&self, meta: TaskMeta) -> Result<(), GaveUp> {
+        if meta.children.is_none_or(|children| children.is_empty())
+            && let Err(error) = self.send_followers(&meta.result).await?
+        {
+            tracing::error!("cannot send what follows {}: {error}", self.context.id());
+        }
+        self.end(true).await?;
+        self.log_end("Task already completed successfully.", false);
+        Ok(())
     }
 
     /// Leaves behind what the `outcome` of a run of so much time asks for.
@@ -170,6 +210,8 @@ impl<'a> Settlement<'a> {
         self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
             .await?;
         self.log_end(&format!("raised unexpected: {failure}"), true);
+        // It fails only once.
+        let _ = self.failure.set(failure);
         Ok(())
     }
 
@@ -231,7 +273,10 @@ impl<'a> Settlement<'a> {
             return self.fail(failure).await;
         }
         let eta = self.retry_eta(&retry);
-        let mut envelope = self.request().envelope.clone();
+        let mut envelope = match self.with_new_arguments(&retry) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.fail(Failure::from(Error::from(error))).await,
+        };
         envelope.headers.retries += 1;
         envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
         envelope.headers.extra.remove("redelivered");
@@ -259,6 +304,24 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
+    /// The message with the arguments of its next run.
+    fn with_new_arguments(&self, retry: &Retry) -> Result<Envelope, serde_json::Error> {
+        let Request { envelope, body, .. } = self.request();
+        let mut envelope = envelope.clone();
+        let arguments = retry.arguments(self.task.parameters(), &body.args, &body.kwargs);
+        if let Some((args, kwargs)) = arguments {
+            envelope.headers.argsrepr = Some(repr::args(&args));
+            envelope.headers.kwargsrepr = Some(repr::kwargs(&kwargs));
+            let embed = body.embed.clone();
+            envelope.rewrite(&Body {
+                args,
+                kwargs,
+                embed,
+            })?;
+        }
+        Ok(envelope)
+    }
+
     /// When a retry is to run.
     pub fn retry_eta(&self, retry: &Retry) -> DateTime<Utc> {
         let delay = self.task.options().default_retry_delay;
@@ -266,7 +329,7 @@ impl<'a> Settlement<'a> {
         retry.eta.unwrap_or_else(|| Utc::now() + delay)
     }
 
-    pub fn max_retries_exceeded(&self) -> Failure {
+    fn max_retries_exceeded(&self) -> Failure {
         let headers = self.request().headers();
         let text = format!(
             "Can't retry {}[{}] args:{} kwargs:{}",

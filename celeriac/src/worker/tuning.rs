@@ -115,6 +115,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{TaskError, TaskOptions};
     use std::time::Duration;
 
     fn bucket(rate: &str) -> Bucket {
@@ -123,6 +124,28 @@ mod tests {
             last: Mutex::default(),
             disabled: false,
         }
+    }
+
+    #[test]
+    fn a_tasks_own_rate_goes_before_that_of_the_settings() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let settings = Settings {
+            task_default_rate_limit: Some("1/h".parse()?),
+            ..Settings::default()
+        };
+        let task = Task::new("tasks.add", || async { Ok::<_, TaskError>(1) })?;
+        let own = TaskOptions {
+            rate_limit: Some("10/s".parse()?),
+            ..TaskOptions::default()
+        };
+        let shown = |task| {
+            Tuning::new(&task, &settings)
+                .rate()
+                .map(|rate| rate.to_string())
+        };
+        assert_eq!(shown(task.clone().with(own)).as_deref(), Some("10/s"));
+        assert_eq!(shown(task).as_deref(), Some("1/h"));
+        Ok(())
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from time import sleep
 
 import redis
-from celery import shared_task
+from celery import chain, chord, group, shared_task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 
@@ -215,3 +215,71 @@ def redis_echo(message, redis_key="redis-echo"):
 @shared_task
 def redis_count(redis_key="redis-count"):
     connection().incr(redis_key)
+
+
+# Canvases that tasks send, or run in their place
+
+
+@shared_task
+def chain_add(x, y):
+    (add.s(x, x) | add.s(y)).apply_async()
+
+
+@shared_task
+def chord_add(x, y):
+    chord(add.s(x, x), add.s(y)).apply_async()
+
+
+@shared_task
+def build_chain_inside_task():
+    return (add.s(1, 1) | add.s(2) | group(add.s(3), add.s(4)) | add.s(5))()
+
+
+@shared_task(bind=True)
+def add_replaced(self, x, y):
+    raise self.replace(add.s(x, y))
+
+
+@shared_task(bind=True)
+def fail_replaced(self, *args):
+    raise self.replace(fail.si(*args))
+
+
+@shared_task(bind=True)
+def add_to_all(self, nums, val):
+    raise self.replace(group(add.s(num, val) for num in nums))
+
+
+@shared_task(bind=True)
+def add_to_all_to_chord(self, nums, val):
+    for num in nums:
+        self.add_to_chord(add.s(num, val))
+    return 0
+
+
+@shared_task(bind=True)
+def replace_with_chain(self, *args, link_msg=None):
+    link = redis_echo.s() if link_msg is None else redis_echo.si(link_msg)
+    replacement = chain(identity.s(*args), identity.s())
+    replacement.link(link)
+    return self.replace(replacement)
+
+
+@shared_task(bind=True)
+def replace_with_chain_which_raises(self, *args, link_msg=None):
+    link = redis_echo.s() if link_msg is None else redis_echo.si(link_msg)
+    replacement = chain(identity.s(*args), raise_error.s())
+    replacement.link_error(link)
+    return self.replace(replacement)
+
+
+@shared_task
+def errback_old_style(request_id):
+    connection().incr(request_id)
+    return request_id
+
+
+@shared_task
+def errback_new_style(request, exc, tb):
+    connection().incr(request.id)
+    return request.id

@@ -66,7 +66,7 @@ impl CallSender for Queue {
                 .queue(&self.name)
                 .priority(BULK);
             // The store holds what comes of it; nobody waits for the result.
-            signature.options.ignore_result = true;
+            signature.options.ignore_result = Some(true);
             signature
         });
         let sent = self.context.app().send_many(signatures).await;

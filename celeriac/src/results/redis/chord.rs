@@ -16,15 +16,16 @@ use crate::results::chord::{ChordPart, ChordProgress, ChordStore, StoredPart};
 const CLAIM: u64 = 10;
 /// The same once the results have been read, and it is about to send.
 const HOLD: u64 = 60;
-/// For so long a late repetition of a member finds its chord done, seconds.
+/// For so long Python workers ignore a late repetition of a member, seconds.
 const DONE: u64 = 300;
 
-/// Counts a member once. `KEYS`: `.j .s .t .d .c` and the group's own. `ARGV`:
+/// Counts a member once. A member that ends again when its chord is done finds
+/// no size, and one of a canvas that is sent again may end before that is set:
+/// so the mark of a chord that is done does not matter here. `KEYS`: `.j .s .t .d .c` and the group's own. `ARGV`:
 /// member, encoded result, place, seconds to live, seconds of a claim, token.
 const PART: &str = r#"
 local results, size, added, counted, claim, group = unpack(KEYS)
 local member, encoded, place, expires, lease, token = unpack(ARGV)
-if redis.call('GET', claim) == 'done' then return 0 end
 if redis.call('SADD', counted, member) == 1 then
   redis.call('ZADD', results, place, encoded)
 end
@@ -68,10 +69,11 @@ impl RedisResults {
     /// Sets a key that lives as long as a result.
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let mut connection = self.connection.clone();
-        Ok(match self.expires {
+        let () = match self.expires {
             0 => connection.set(key, value).await?,
             expires => connection.set_ex(key, value, expires).await?,
-        })
+        };
+        Ok(())
     }
 }
 

@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use ::redis::{AsyncCommands, Client, FromRedisValue, PushInfo, PushKind, Script};
 use async_trait::async_trait;
-use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::RedisTransport;
+use super::notice::{decode, encode};
+use super::replies::ReplyQueue;
 use crate::error::Error;
 use crate::redis_link;
 use crate::transport::{Fanout, Notice, Subscription};
@@ -25,10 +22,7 @@ use crate::transport::{Fanout, Notice, Subscription};
 /// still there.
 const PROBE: Duration = Duration::from_secs(5);
 /// Pause before a lost connection is opened again.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How long one blocking read of a reply list lasts; shorter than the
-/// connection's response time-out.
-const BLOCK: f64 = 1.0;
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// kombu's `MIN_BINDING_TTL`.
 const BINDING_TTL: Duration = Duration::from_secs(3600);
 
@@ -41,84 +35,8 @@ local due = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3]
 redis.call('ZADD', KEYS[2], 'GT', due, ARGV[2])
 ";
 
-/// A notice as kombu writes it (`virtual.Channel.prepare_message`).
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    body: String,
-    #[serde(rename = "content-encoding", default)]
-    content_encoding: Option<String>,
-    #[serde(rename = "content-type", default)]
-    content_type: Option<String>,
-    #[serde(default)]
-    headers: Map<String, Value>,
-    properties: WireProperties,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireProperties {
-    #[serde(default)]
-    delivery_mode: u8,
-    delivery_info: Address,
-    #[serde(default)]
-    priority: Option<u8>,
-    #[serde(default)]
-    body_encoding: Option<String>,
-    #[serde(default)]
-    delivery_tag: Option<Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Address {
-    exchange: String,
-    #[serde(default)]
-    routing_key: Option<String>,
-}
-
-fn encode(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&Wire {
-        body: BASE64_STANDARD.encode(&notice.body),
-        content_encoding: Some("utf-8".to_owned()),
-        content_type: Some("application/json".to_owned()),
-        headers: notice.headers.clone(),
-        properties: WireProperties {
-            delivery_mode: 1,
-            delivery_info: Address {
-                exchange: notice.exchange.clone(),
-                routing_key: Some(notice.routing_key.clone()),
-            },
-            priority: Some(0),
-            body_encoding: Some("base64".to_owned()),
-            delivery_tag: Some(Uuid::new_v4().to_string().into()),
-        },
-    })
-}
-
-/// `None`: it is not JSON in JSON, and not for us.
-fn decode(payload: &[u8]) -> Option<Notice> {
-    let wire: Wire = serde_json::from_slice(payload).ok()?;
-    if wire
-        .content_type
-        .is_some_and(|kind| kind != "application/json")
-    {
-        return None;
-    }
-    let body = match wire.properties.body_encoding.as_deref() {
-        Some("base64") => BASE64_STANDARD.decode(&wire.body).ok()?,
-        _ => wire.body.into_bytes(),
-    };
-    let Address {
-        exchange,
-        routing_key,
-    } = wire.properties.delivery_info;
-    Some(Notice {
-        exchange,
-        routing_key: routing_key.unwrap_or_default(),
-        headers: wire.headers,
-        body,
-    })
-}
-
-fn hand_over(listener: &UnboundedSender<Notice>, payload: &[u8]) {
+/// Leaves a message for who listens.
+pub(super) fn hand_over(listener: &UnboundedSender<Notice>, payload: &[u8]) {
     match decode(payload) {
         // Nobody listens any more: the end is near.
         Some(notice) => drop(listener.send(notice)),
@@ -167,58 +85,6 @@ fn heard(listener: &UnboundedSender<Notice>, push: &PushInfo) {
     let payload = push.data.last().map(Vec::<u8>::from_redis_value_ref);
     if let Some(Ok(payload)) = payload {
         hand_over(listener, &payload);
-    }
-}
-
-/// A list of replies that is being read.
-struct ReplyQueue {
-    key: String,
-    table: String,
-    member: String,
-}
-
-impl RedisTransport {
-    /// Reads replies until nobody wants them, and removes the list then.
-    async fn collect(
-        self_connection: ::redis::aio::ConnectionManager,
-        client: Client,
-        queue: ReplyQueue,
-        listener: UnboundedSender<Notice>,
-        end: CancellationToken,
-    ) {
-        let reading = async {
-            while let Err(error) = read_replies(&client, &queue.key, &listener).await {
-                tracing::debug!(%error, "cannot read replies; trying again");
-                sleep(PAUSE).await;
-            }
-        };
-        tokio::select! {
-            () = reading => {}
-            () = end.cancelled() => {}
-        }
-        let mut pipeline = ::redis::pipe();
-        pipeline.srem(&queue.table, &queue.member).ignore();
-        pipeline.del(&queue.key).ignore();
-        let mut connection = self_connection;
-        if let Err(error) = pipeline.exec_async(&mut connection).await {
-            tracing::debug!(%error, "cannot remove a reply queue; it expires");
-        }
-    }
-}
-
-async fn read_replies(
-    client: &Client,
-    key: &str,
-    listener: &UnboundedSender<Notice>,
-) -> Result<(), Error> {
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&redis_link::plain())
-        .await?;
-    loop {
-        let reply: Option<(String, Vec<u8>)> = connection.brpop(key, BLOCK).await?;
-        if let Some((_, payload)) = reply {
-            hand_over(listener, &payload);
-        }
     }
 }
 
@@ -273,6 +139,8 @@ impl Fanout for RedisTransport {
             key: self.keys.queue(&name, 0),
             member: self.keys.binding(routing_key, &name),
             table,
+            client: self.client.clone(),
+            connection: self.connection(),
         };
         Script::new(BIND)
             .key(&queue.table)
@@ -283,8 +151,7 @@ impl Fanout for RedisTransport {
             .invoke_async::<()>(&mut self.connection())
             .await?;
         let (subscription, listener, end) = Subscription::new();
-        let (connection, client) = (self.connection(), self.client.clone());
-        tokio::spawn(Self::collect(connection, client, queue, listener, end));
+        tokio::spawn(queue.serve(listener, end));
         Ok(subscription)
     }
 }
@@ -294,30 +161,5 @@ impl RedisTransport {
     fn channel(&self, exchange: &str, routing_key: &str) -> String {
         let database = self.client.get_connection_info().redis_settings().db();
         self.keys.channel(database, exchange, routing_key)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As Celery 5.7 publishes it.
-    const FROM_PYTHON: &str = r#"{"body": "eyJ0eXBlIjogIndvcmtlci1vbmxpbmUifQ==", "content-encoding": "utf-8", "content-type": "application/json", "headers": {"hostname": "a@b"}, "properties": {"delivery_mode": 1, "delivery_info": {"exchange": "celeryev", "routing_key": "worker.online"}, "priority": 0, "body_encoding": "base64", "delivery_tag": "d"}}"#;
-
-    #[test]
-    fn writes_what_python_writes() -> Result<(), Box<dyn std::error::Error>> {
-        let notice = decode(FROM_PYTHON.as_bytes()).ok_or("not decoded")?;
-        assert_eq!(notice.routing_key, "worker.online");
-        assert_eq!(notice.body, br#"{"type": "worker-online"}"#);
-        let mut written: Value = serde_json::from_slice(&encode(&notice)?)?;
-        written["properties"]["delivery_tag"] = "d".into();
-        assert_eq!(written, serde_json::from_str::<Value>(FROM_PYTHON)?);
-        Ok(())
-    }
-
-    #[test]
-    fn pickled_notices_are_not_read() {
-        let pickled = FROM_PYTHON.replace("application/json", "application/x-python-serialize");
-        assert_eq!(decode(pickled.as_bytes()), None);
     }
 }

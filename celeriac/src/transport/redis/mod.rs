@@ -20,8 +20,10 @@ mod dead_letter;
 mod fanout;
 mod fetch;
 mod keys;
+mod notice;
 mod once;
 mod recovery;
+mod replies;
 mod schedule;
 mod settle;
 

@@ -1,0 +1,85 @@
+//! Running again (`celery.app.task.Task.retry`).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::{Failure, Parameters};
+
+/// A wish to run again. As `Task.retry`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Retry {
+    /// Not before; the task's `default_retry_delay` from now if not given.
+    pub eta: Option<DateTime<Utc>>,
+    /// Overrides the task's.
+    pub max_retries: Option<u32>,
+    /// Raised when there are no retries left; `MaxRetriesExceededError` if not given.
+    pub exc: Option<Failure>,
+    /// Other positional arguments.
+    pub args: Option<Vec<Value>>,
+    /// Other keyword arguments.
+    pub kwargs: Option<Map<String, Value>>,
+}
+
+impl Retry {
+    /// Again after `countdown`.
+    pub fn after(countdown: Duration) -> Self {
+        Self {
+            eta: Some(Utc::now() + countdown),
+            ..Self::default()
+        }
+    }
+
+    /// For this reason, which is also raised when no retries are left.
+    #[must_use]
+    pub fn because(mut self, exc: Failure) -> Self {
+        self.exc = Some(exc);
+        self
+    }
+
+    /// With these positional arguments. Keyword arguments stay, but for those
+    /// whose places are taken.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = Value>) -> Self {
+        self.args = Some(args.into_iter().collect());
+        self
+    }
+
+    /// With these keyword arguments. Positional arguments stay, but for those
+    /// that are named.
+    #[must_use]
+    pub fn kwargs(mut self, kwargs: Map<String, Value>) -> Self {
+        self.kwargs = Some(kwargs);
+        self
+    }
+
+    /// The arguments of the next run, of a task that takes `parameters` and was
+    /// called with `args` and `kwargs`; `None` if they stay what they are.
+    pub(crate) fn arguments(
+        &self,
+        parameters: &Parameters,
+        args: &[Value],
+        kwargs: &Map<String, Value>,
+    ) -> Option<(Vec<Value>, Map<String, Value>)> {
+        match (self.args.clone(), self.kwargs.clone()) {
+            (None, None) => None,
+            (Some(args), Some(kwargs)) => Some((args, kwargs)),
+            (Some(args), None) => {
+                let taken: Vec<&str> = parameters.positional().take(args.len()).collect();
+                let mut kwargs = kwargs.clone();
+                kwargs.retain(|name, _| !taken.contains(&name.as_str()));
+                Some((args, kwargs))
+            }
+            (None, Some(mut kwargs)) => {
+                let mut args = args.to_vec();
+                for (value, name) in args.iter_mut().zip(parameters.positional()) {
+                    if let Some(named) = kwargs.remove(name) {
+                        *value = named;
+                    }
+                }
+                Some((args, kwargs))
+            }
+        }
+    }
+}

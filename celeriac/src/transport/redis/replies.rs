@@ -1,0 +1,64 @@
+//! A list that replies are read from, and that goes with its reader.
+
+use ::redis::aio::ConnectionManager;
+use ::redis::{AsyncCommands, Client};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::fanout::{PAUSE, hand_over};
+use crate::error::Error;
+use crate::redis_link;
+use crate::transport::Notice;
+
+/// How long one blocking read of a reply list lasts; shorter than the
+/// connection's response time-out.
+const BLOCK: f64 = 1.0;
+
+/// A list of replies that is being read.
+pub(super) struct ReplyQueue {
+    pub key: String,
+    /// The exchange's bindings, and the queue's among them.
+    pub table: String,
+    pub member: String,
+    pub client: Client,
+    /// Of the transport; outlives the one that reads.
+    pub connection: ConnectionManager,
+}
+
+impl ReplyQueue {
+    /// Reads replies until nobody wants them, and removes the list then.
+    pub async fn serve(mut self, listener: UnboundedSender<Notice>, end: CancellationToken) {
+        end.run_until_cancelled(self.read(&listener)).await;
+        let mut pipeline = ::redis::pipe();
+        pipeline.srem(&self.table, &self.member).ignore();
+        pipeline.del(&self.key).ignore();
+        if let Err(error) = pipeline.exec_async(&mut self.connection).await {
+            tracing::debug!(%error, "cannot remove a reply queue; it expires");
+        }
+    }
+
+    async fn read(&self, listener: &UnboundedSender<Notice>) {
+        while let Err(error) = self.read_on_one_connection(listener).await {
+            tracing::debug!(%error, "cannot read replies; trying again");
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn read_on_one_connection(
+        &self,
+        listener: &UnboundedSender<Notice>,
+    ) -> Result<(), Error> {
+        let config = redis_link::plain();
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        loop {
+            let reply: Option<(String, Vec<u8>)> = connection.brpop(&self.key, BLOCK).await?;
+            if let Some((_, payload)) = reply {
+                hand_over(listener, &payload);
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What the parts of a running worker share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
+
+use super::autoscale::{self, Autoscaler};
+use super::pool::Pool;
+use super::queues::Queues;
+use super::requests::Requests;
+use super::revoked::Revoked;
+use super::tuning::Tunings;
+use super::{Shutdown, Worker, consumer};
+use crate::app::App;
+use crate::control::{self, Elections, Samples};
+use crate::events::{Dispatcher, heartbeat};
+use crate::task::{Registry, States, Tasks};
+
+/// Tasks that may have run and not be settled, at most.
+const SETTLING: usize = 1024;
+
+/// How a worker deals with others.
+#[derive(Clone, Copy)]
+pub(super) struct Society {
+    pub heartbeat: bool,
+    pub mingle: bool,
+    pub gossip: bool,
+}
+
+/// What the parts of a running worker share.
+pub(crate) struct Shared {
+    pub app: App,
+    pub tasks: Arc<Tasks>,
+    pub(super) states: Arc<States>,
+    pub queues: Queues,
+    pub nodename: Arc<str>,
+    /// How many tasks run, and how many messages wait for them.
+    pub pool: Pool,
+    /// Fits the pool to the load, if it shall.
+    pub autoscaler: Option<Autoscaler>,
+    /// One permit for each message that may wait for its eta beside them.
+    pub(super) held: Semaphore,
+    /// One permit for each task that has run and is not settled yet: when
+    /// results cannot be stored, messages have to wait at the broker.
+    pub(super) settling: Semaphore,
+    /// What is on its way.
+    pub requests: Requests,
+    /// What must not run.
+    pub revoked: Revoked,
+    /// What remote control can change of tasks.
+    pub tunings: Tunings,
+    /// Tells monitors.
+    pub events: Dispatcher,
+    pub(super) society: Society,
+    pub elections: Elections,
+    pub samples: Samples,
+    pub started: Instant,
+    /// Every message's life, so that a shutdown can wait for them.
+    pub(super) lives: TaskTracker,
+    pub shutdown: Shutdown,
+}
+
+impl Worker {
+    /// The worker's parts, ready to run.
+    pub(super) fn share(self, shutdown: Shutdown) -> Shared {
+        let settings = self.app.settings();
+        let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
+        let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
+        let nodename: Arc<str> = self.nodename.into();
+        Shared {
+            tunings: Tunings::new(&self.tasks, settings),
+            tasks: Arc::new(self.tasks),
+            states: Arc::new(self.states),
+            queues: Queues::new(self.queues),
+            pool: Pool::new(size, settings.worker_prefetch_multiplier),
+            autoscaler: self.autoscale.map(Autoscaler::new),
+            held: Semaphore::new(held.min(Semaphore::MAX_PERMITS)),
+            settling: Semaphore::new(SETTLING),
+            requests: Requests::default(),
+            revoked: Revoked::from_env(),
+            events: Dispatcher::new(
+                Arc::clone(self.app.transport()),
+                self.app.clock().clone(),
+                Arc::clone(&nodename),
+                &settings.event_exchange,
+                self.task_events,
+            ),
+            nodename,
+            society: self.society,
+            elections: Elections::default(),
+            samples: Samples::default(),
+            started: Instant::now(),
+            lives: TaskTracker::new(),
+            shutdown,
+            app: self.app,
+        }
+    }
+}
+
+impl Shared {
+    /// What running tasks find besides their request.
+    pub(super) fn registry(&self) -> Registry {
+        Registry {
+            tasks: Arc::clone(&self.tasks),
+            states: Arc::clone(&self.states),
+        }
+    }
+
+    /// Tells who the worker is, in its log.
+    pub(super) fn announce(&self) {
+        let settings = self.app.settings();
+        tracing::info!(
+            transport = self.app.broker_address(),
+            results = settings
+                .result_backend
+                .as_deref()
+                .map(crate::error::hide_password),
+            concurrency = self.pool.size(),
+            queues = self.queues.names().join(","),
+            tasks = self.tasks.len(),
+            "{} ready.",
+            self.nodename
+        );
+    }
+
+    /// Starts what goes on beside the messages.
+    pub(super) fn serve(self: &Arc<Self>) -> JoinSet<()> {
+        let mut services = JoinSet::new();
+        services.spawn(consumer::tend(Arc::clone(self)));
+        services.spawn(self.events.clone().flush_when_filled());
+        if self.app.settings().worker_enable_remote_control {
+            services.spawn(control::listen(Arc::clone(self)));
+        }
+        if self.autoscaler.is_some() {
+            services.spawn(autoscale::keep(Arc::clone(self)));
+        }
+        services
+    }
+
+    /// Says again and again that the worker is there.
+    pub(super) fn beat(self: &Arc<Self>, services: &mut JoinSet<()>) -> AbortHandle {
+        let shared = Arc::clone(self);
+        services.spawn(async move { heartbeat::beat(&shared).await })
+    }
+
+    /// Waits for the tasks that run, as long as the shutdown is a warm one.
+    pub(super) async fn finish(&self) {
+        self.lives.close();
+        tokio::select! {
+            () = self.lives.wait() => return,
+            () = self.shutdown.cold() => {}
+        }
+        // The lives see the cold shutdown themselves and give back what they can.
+        let grace = Duration::from_secs(5);
+        let _ = tokio::time::timeout(grace, self.lives.wait()).await;
+    }
+}

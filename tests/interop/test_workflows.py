@@ -1,0 +1,191 @@
+"""Whole workflows leave behind exactly what they leave behind a Python worker."""
+
+import json
+
+import pytest
+from celery import chain, chord, group
+from celery.result import result_from_tuple
+
+from support.lane import Lane, full_name
+from support.twins import differences
+from support.workers import python_worker, rust_worker
+from support.workflows import Bench
+
+from conftest import answers, client
+
+
+class Tasks:
+    """`tasks.add(1)` is `add.s(1)`."""
+
+    def __init__(self, app, **options):
+        self.app = app
+        self.options = options
+
+    def __getattr__(self, name):
+        return lambda *args, **options: self.app.signature(
+            full_name(name), args, **{**self.options, **options}
+        )
+
+
+def linked(signature, *, link=(), link_error=()):
+    for callback in link:
+        signature.link(callback)
+    for errback in link_error:
+        signature.link_error(errback)
+    return signature
+
+
+WORKFLOWS = {
+    "chain": lambda t: t.add(1, 2) | t.add(10) | t.add(100),
+    "chain, immutable": lambda t: t.add(1, 2) | t.add(3, 4, immutable=True),
+    "chain that fails": lambda t: t.add(1, 2) | t.fail() | t.add(100) | t.mul(7),
+    "links": lambda t: linked(t.add(1, 2), link=[t.add(3), t.mul(4)]),
+    "one link": lambda t: linked(t.add(1, 2), link=[t.add(3)]),
+    "link to a chain": lambda t: linked(t.add(1, 2), link=[t.add(3) | t.mul(4)]),
+    "link to a group": lambda t: linked(t.add(1, 2), link=[group(t.add(3), t.mul(4))]),
+    "link to a chord": lambda t: linked(
+        t.add(1, 2), link=[chord([t.add(3), t.mul(4)], t.tsum())]
+    ),
+    "old-style errback": lambda t: linked(t.fail(1), link_error=[t.errback_old_style()]),
+    "new-style errback": lambda t: linked(t.fail(1), link_error=[t.errback_new_style()]),
+    "both errbacks": lambda t: linked(
+        t.fail(1), link_error=[t.errback_old_style(), t.errback_new_style(), t.identity()]
+    ),
+    "group": lambda t: group(t.add(1, 2), t.add(3, 4), t.fail(5)),
+    "group of one": lambda t: group([t.add(1, 2)]),
+    "group in a chain": lambda t: t.add(1, 2) | group(t.add(10), t.add(20)),
+    "chord": lambda t: chord([t.add(1, 2), t.add(3, 4)], t.tsum()),
+    "chord of one": lambda t: chord([t.add(1, 2)], t.tsum()),
+    "chord in a chain": lambda t: t.add(1, 2) | group(t.add(10), t.add(20)) | t.tsum() | t.mul(2),
+    "chord, then a group": lambda t: (
+        t.add(1, 2) | group(t.add(10), t.add(20)) | t.tsum() | group(t.add(1), t.mul(3))
+    ),
+    "chord of chains": lambda t: chord(
+        [t.add(1, 2) | t.add(3), t.add(4, 5) | t.add(6)], t.tsum()
+    ),
+    "chord of groups": lambda t: chord(
+        [group(t.add(1, 2), t.add(3, 4)), t.add(5, 6)], t.tsum()
+    ),
+    "chord of a chain that ends in a group": lambda t: chord(
+        [t.add(1, 2) | group(t.add(3), t.add(4)), t.add(5, 6)], t.xsum()
+    ),
+    "chord of chords": lambda t: chord(
+        [chord([t.add(1, 2), t.add(3, 4)], t.tsum()), t.add(5, 6)], t.xsum()
+    ),
+    "chord whose body is a chain": lambda t: chord(
+        [t.add(1, 2), t.add(3, 4)], t.tsum() | t.add(7) | t.mul(2)
+    ),
+    "chord whose body is a chord": lambda t: chord(
+        [t.add(1, 2), t.add(3, 4)], chord([t.xsum(), t.tsum()], t.identity())
+    ),
+    "three deep": lambda t: chord(
+        [chord([chord([t.add(1, 2), t.add(3, 4)], t.tsum()), t.add(5, 6)], t.xsum()), t.add(7, 8)],
+        t.identity(),
+    ),
+    "header that fails": lambda t: linked(
+        chord([t.add(1, 2), t.fail(3)], t.tsum()), link_error=[t.errback_old_style()]
+    ),
+    "header that fails, new style": lambda t: linked(
+        chord([t.add(1, 2), t.fail(3)], t.tsum()), link_error=[t.errback_new_style()]
+    ),
+    "body that fails": lambda t: linked(
+        chord([t.add(1, 2), t.add(3, 4)], t.fail()), link_error=[t.errback_old_style()]
+    ),
+    "chain in a header that fails": lambda t: chord(
+        [t.add(1, 2) | t.fail() | t.add(3), t.add(4, 5)], t.tsum()
+    ),
+    "header that fails, a chain after it": lambda t: chain(
+        chord([t.add(1, 2), t.fail(3)], t.tsum()), t.add(4), t.mul(5)
+    ),
+    "replaced by a task": lambda t: t.add_replaced(1, 2),
+    "replaced in a chain": lambda t: t.add(1, 2) | t.add_replaced(10) | t.add(100),
+    "replaced in a header": lambda t: chord([t.add_replaced(1, 2), t.add(3, 4)], t.tsum()),
+    "replaced as a body": lambda t: chord([t.add(1, 2), t.add(3, 4)], t.add_replaced([5])),
+    "replaced by a chain": lambda t: t.replace_with_chain(1, kwargs={"link_msg": "done"}),
+    "replaced by a chain in a chain": lambda t: (
+        t.add(1, 2) | t.replace_with_chain(kwargs={"link_msg": "done"}) | t.add(100)
+    ),
+    "replaced by a chain that fails": lambda t: t.replace_with_chain_which_raises(
+        1, kwargs={"link_msg": "failed"}
+    ),
+    "replaced by a group": lambda t: t.add_to_all([1, 2, 3], 10),
+    "replaced by a group in a chain": lambda t: (
+        t.identity([1, 2, 3]) | t.add_to_all(10) | t.xsum()
+    ),
+    "replaced by what fails": lambda t: t.fail_replaced(1) | t.identity(),
+    "chain sent by a task": lambda t: t.chain_add(4, 8),
+    "chord sent by a task": lambda t: t.chord_add(4, 8),
+    "map": lambda t: t.app.tasks["celery.map"].s(
+        task=t.add_not_typed(), it=[1, 2]
+    ),
+    "starmap": lambda t: t.app.tasks["celery.starmap"].s(
+        task=dict(t.add()), it=[[1, 2], [3, 4]]
+    ),
+    "stamped": lambda t: stamped(
+        t.add(1, 2) | group(t.add(10), t.add(20)) | t.tsum(), tenant="blue"
+    ),
+    "ids": lambda t: t.ids(1) | t.collect_ids(2) | group(t.collect_ids(3), t.collect_ids(4)),
+}
+
+
+def stamped(signature, **stamps):
+    signature.stamp(**stamps)
+    return signature
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory):
+    """A Python worker and a Rust worker, each with a Redis of its own."""
+    from support.redis_server import RedisServer
+
+    benches, ends = [], []
+    for kind in python_worker, rust_worker:
+        directory = tmp_path_factory.mktemp(kind.__name__)
+        redis = RedisServer(directory)
+        ends.append(redis.stop)
+        app = client(redis)
+        worker = kind(redis, redis, directory, kind.__name__, ["celery"])
+        ends.append(worker.stop)
+        answers(worker, Lane(app, redis, "celery"))
+        benches.append(Bench(app, redis))
+    yield benches
+    for end in reversed(ends):
+        end()
+
+
+SENT = {
+    "chain": (lambda t: t.add(1, 2) | t.add(10) | t.add(100), 113),
+    "group": (lambda t: group(t.add(1, 2), t.add(3, 4)), [3, 7]),
+    "chord": (lambda t: chord([t.add(1, 2), t.add(3, 4)], t.tsum()), 10),
+    "chord of chords": (
+        lambda t: chord([chord([t.add(1, 2), t.add(3, 4)], t.tsum()), t.add(5, 6)], t.xsum()), 21
+    ),
+    "chord of a chain that ends in a group": (
+        lambda t: chord([t.add(1, 2) | group(t.add(3), t.add(4)), t.add(5, 6)], t.xsum()), 24
+    ),
+    "chain of groups": (
+        lambda t: group(t.add(1, 2), t.add(3, 4)) | t.tsum() | group(t.add(1), t.mul(3)), [11, 30]
+    ),
+    "chunks": (
+        lambda t: t.app.tasks["celery.chunks"].s(task=dict(t.add()), it=[[1, 2], [3, 4], [5, 6]], n=2),
+        [[3, 7], [11]],
+    ),
+}
+
+
+@pytest.mark.parametrize("workflow, expected", SENT.values(), ids=SENT.keys())
+def test_python_runs_what_rust_sends(rust, python, workflow, expected):
+    """A Rust task sends the canvas, a Python worker runs every part of it."""
+    canvas = json.loads(json.dumps(workflow(Tasks(rust.app, queue=python.queue))))
+    result = result_from_tuple(rust.call("interop.apply", canvas), rust.app)
+    assert result.get(timeout=15) == expected
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS.keys())
+def test_leaves_what_python_leaves(benches, workflow):
+    (theirs, their_marks), (ours, our_marks) = (
+        bench.run(lambda app: workflow(Tasks(app))) for bench in benches
+    )
+    found = list(differences(theirs, ours))
+    assert not found, "\n".join(found)
+    assert our_marks == their_marks
