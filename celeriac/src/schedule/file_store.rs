@@ -41,14 +41,29 @@ struct Reign {
 }
 
 /// The leader's file.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
 struct Document {
-    #[serde(default)]
+    /// Tells this file from all others, for [`Transport::publish_once`].
+    journal: String,
+    /// Counts what has been in the outbox.
+    number: u64,
     zone: Option<String>,
     entries: BTreeMap<String, History>,
     /// What may not have been published yet.
-    #[serde(default)]
     outbox: Vec<Letter>,
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self {
+            journal: new_id(),
+            number: 0,
+            zone: None,
+            entries: BTreeMap::new(),
+            outbox: Vec::new(),
+        }
+    }
 }
 
 /// A message on its way.
@@ -135,15 +150,17 @@ impl FileStore {
 
     /// Publishes what is in the outbox, and empties it.
     async fn deliver(&self, lead: &Lead) -> Result<bool, Error> {
-        let letters = match &*self.reign() {
-            Some(reign) if reign.fence == lead.fence => reign.document.outbox.clone(),
+        let document = match &*self.reign() {
+            Some(reign) if reign.fence == lead.fence => reign.document.clone(),
             _ => return Ok(false),
         };
-        if letters.is_empty() {
+        if document.outbox.is_empty() {
             return Ok(true);
         }
-        let messages: Vec<Outgoing> = letters.into_iter().map(Outgoing::from).collect();
-        self.transport.publish(&messages).await?;
+        let messages: Vec<Outgoing> = document.outbox.into_iter().map(Outgoing::from).collect();
+        self.transport
+            .publish_once(&messages, &document.journal, document.number)
+            .await?;
         Ok(self.update(lead, |document| document.outbox.clear())?)
     }
 }
@@ -182,14 +199,19 @@ impl ScheduleStore for FileStore {
     }
 
     async fn commit(&self, lead: &Lead, turns: &[Turn]) -> Result<bool, Error> {
+        // What has a number already gets no other.
+        if !self.deliver(lead).await? {
+            return Ok(false);
+        }
         let mut fits = true;
         let updated = self.update(lead, |document| {
             let knows = |turn: &Turn, history| document.entries.get(&turn.entry) == history;
-            // Tried before: it is in the outbox, or published.
+            // Tried before, and published.
             if turns.iter().all(|turn| knows(turn, Some(&turn.history))) {
                 return;
             }
             fits = turns.iter().all(|turn| knows(turn, turn.before.as_ref()));
+            document.number += 1;
             for turn in turns.iter().filter(|_| fits) {
                 let history = turn.history.clone();
                 document.entries.insert(turn.entry.clone(), history);

@@ -48,6 +48,19 @@ pub trait Transport: Fanout {
     /// Sends messages, all in one round trip.
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error>;
 
+    /// Sends what `journal` has under `number`. A number that is not above
+    /// the last one sent is not sent again, if the broker can tell: the sender
+    /// may have died before it could note that it was.
+    async fn publish_once(
+        &self,
+        messages: &[Outgoing],
+        journal: &str,
+        number: u64,
+    ) -> Result<(), Error> {
+        let _ = (journal, number);
+        self.publish(messages).await
+    }
+
     /// Makes queues known to those who send by exchange and routing key.
     async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error>;
 

@@ -85,6 +85,11 @@ impl Keys {
         self.named("celeriac.refused")
     }
 
+    /// How far a journal has been published.
+    pub fn journal(&self, journal: &str) -> String {
+        self.named(&format!("celeriac.journal:{journal}"))
+    }
+
     /// What beats share under this name.
     pub fn beat(&self, name: &str) -> String {
         self.named(&format!("celeriac.beat.{name}"))

@@ -10,7 +10,8 @@
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
-//! | `celeriac.beat.*` | what beats share (see [`schedule`]) |
+//! | `celeriac.journal:<journal>` | how far it has been published (see [`Transport::publish_once`]) |
+//! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`]) |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone.
@@ -20,6 +21,7 @@ mod fanout;
 mod fetch;
 mod keys;
 mod notice;
+mod once;
 mod recovery;
 mod replies;
 mod schedule;
@@ -107,6 +109,15 @@ impl Transport for RedisTransport {
             pipeline.lpush(key, serde_json::to_vec(envelope)?).ignore();
         }
         Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    async fn publish_once(
+        &self,
+        messages: &[Outgoing],
+        journal: &str,
+        number: u64,
+    ) -> Result<(), Error> {
+        self.send_once(messages, journal, number).await
     }
 
     async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error> {

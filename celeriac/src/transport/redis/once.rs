@@ -1,0 +1,44 @@
+//! What is published once, however often somebody tries.
+//!
+//! `celeriac.journal:<journal>` holds the number that was published last.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+use super::RedisTransport;
+use crate::error::Error;
+use crate::transport::Outgoing;
+
+/// A journal that nothing has been published from for 30 days is forgotten.
+const KEPT: u64 = 30 * 86_400;
+
+/// `KEYS`: the journal, a list for each message. `ARGV`: the number, seconds
+/// to keep it, the messages.
+static PUBLISH_ONCE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return end
+for i = 2, #KEYS do redis.call('LPUSH', KEYS[i], ARGV[i + 1]) end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+",
+    )
+});
+
+impl RedisTransport {
+    pub(super) async fn send_once(
+        &self,
+        messages: &[Outgoing],
+        journal: &str,
+        number: u64,
+    ) -> Result<(), Error> {
+        let mut call = PUBLISH_ONCE.key(self.keys.journal(journal));
+        call.arg(number).arg(KEPT);
+        for Outgoing { queue, envelope } in messages {
+            let priority = envelope.properties.priority.unwrap_or(0);
+            call.key(self.keys.queue(queue, priority));
+            call.arg(serde_json::to_vec(envelope)?);
+        }
+        Ok(call.invoke_async(&mut self.connection()).await?)
+    }
+}
