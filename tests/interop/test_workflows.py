@@ -121,6 +121,9 @@ WORKFLOWS = {
     "starmap": lambda t: t.app.tasks["celery.starmap"].s(
         task=dict(t.add()), it=[[1, 2], [3, 4]]
     ),
+    "chunks": lambda t: t.identity(0) | chunks(
+        t.add_not_typed(), [[1, 2], [3, 4], [5, 6]], 2, app=t.app
+    ),
     "stamped": lambda t: stamped(
         t.add(1, 2) | group(t.add(10), t.add(20)) | t.tsum(), tenant="blue"
     ),
@@ -198,10 +201,6 @@ SENT = {
     ),
     "chain of groups": (
         lambda t: group(t.add(1, 2), t.add(3, 4)) | t.tsum() | group(t.add(1), t.mul(3)), [11, 30]
-    ),
-    "chunks": (
-        lambda t: chunks(t.add(), [[1, 2], [3, 4], [5, 6]], 2, app=t.app).set(**t.options),
-        [[3, 7], [11]],
     ),
 }
 
