@@ -278,3 +278,12 @@ def test_shutdown_ends_the_worker_in_order(start, lane):
 def test_nothing_is_answered_if_remote_control_is_off(start, lane):
     worker = start(rust_worker, lane, settings={"worker_enable_remote_control": False})
     assert not lane.app.control.ping(destination=[f"{worker.name}@test"], timeout=0.5)
+
+
+def test_a_rust_client_revokes(rust, python):
+    """`AsyncResult.revoke()` in Rust, of a task that a Python worker holds."""
+    result = python.apply("identity", [1], countdown=2)
+    until(python.held, "the Python worker holds it")
+    rust.call("interop.revoke", result.id)
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=10)

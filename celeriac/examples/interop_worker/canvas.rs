@@ -16,6 +16,7 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
         Task::new(&name("add_chord_to_chord(nums, val)"), add_chord_to_chord)?,
         Task::new(&name("rebuild_signature(sig_dict)"), rebuild_signature)?,
         Task::new("interop.apply(canvas)", apply)?,
+        Task::new("interop.revoke(task_id)", revoke)?,
     ];
     for (outer, compose) in NESTINGS {
         for (inner, composed) in NESTINGS {
@@ -87,6 +88,11 @@ async fn add_chord_to_chord(
 /// Sends any canvas; its result, as a tuple.
 async fn apply(Args((canvas,)): Args<(Signature,)>, context: Context) -> Result<Value, TaskError> {
     Ok(context.send(canvas).await?.as_tuple())
+}
+
+/// Has no worker run a task.
+async fn revoke(Args((id,)): Args<(String,)>, context: Context) -> Result<(), TaskError> {
+    Ok(context.app().async_result(id).revoke().await?)
 }
 
 async fn rebuild_signature(Args((dict,)): Args<(Value,)>) -> Result<(), TaskError> {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{TaskMeta, states};
 use crate::app::App;
 use crate::canvas::{Handle, Promises};
+use crate::control::Control;
 use crate::error::Error;
 use crate::task::Failure;
 
@@ -171,6 +172,31 @@ impl AsyncResult {
         stream::iter(members.into_iter().enumerate())
             .map(get)
             .buffer_unordered(together)
+    }
+
+    /// Tells all workers not to run it, nor any member of a group; one that
+    /// runs already goes on.
+    pub async fn revoke(&self) -> Result<(), Error> {
+        self.tell_workers_to_revoke(false).await
+    }
+
+    /// The same, and ends it where it runs.
+    pub async fn terminate(&self) -> Result<(), Error> {
+        self.tell_workers_to_revoke(true).await
+    }
+
+    async fn tell_workers_to_revoke(&self, terminate: bool) -> Result<(), Error> {
+        let ids = self.task_ids();
+        let arguments = json!({"task_id": ids, "terminate": terminate, "signal": "SIGTERM"});
+        Control::new(&self.app).cast("revoke", arguments).await
+    }
+
+    /// Its id; a group's members' ids.
+    fn task_ids(&self) -> Vec<&str> {
+        match &self.members {
+            Some(members) => members.iter().flat_map(Self::task_ids).collect(),
+            None => vec![&self.id],
+        }
     }
 
     /// Removes its result, and for a group its members' results.
