@@ -130,7 +130,7 @@ def test_the_rest_is_answered_sensibly(busy):
     # Celery has no default time zone: UTC, or the machine's without enable_utc.
     defaults = ask(lane, "conf", with_defaults=True)
     assert defaults["enable_utc"] is True and defaults["timezone"] is None
-    assert "software -> celeriac" in ask(lane, "report")["ok"]
+    assert "celeriac:" in ask(lane, "report")["ok"]
     assert ask(lane, "clock")["clock"] > 0
     assert ask(lane, "memsample").endswith("MB")
     assert ask(lane, "memdump").startswith("- rss")

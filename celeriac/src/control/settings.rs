@@ -51,7 +51,7 @@ fn censor(table: Map<String, Value>) -> Map<String, Value> {
     table.into_iter().map(shown).collect()
 }
 
-/// As `celery report`: for people.
+/// As `celery report`: for people, who look for the Celery that is spoken first.
 pub(super) fn report(shared: &Shared) -> Result<Answer, Refusal> {
     let settings = shared.app.settings();
     let results = settings.result_backend.as_deref();
@@ -60,7 +60,7 @@ pub(super) fn report(shared: &Shared) -> Result<Answer, Refusal> {
         .map(|(name, value)| format!("{name}: {}", repr::value(value)))
         .collect();
     Answer::ok(format!(
-        "\nsoftware -> celeriac:{}\nplatform -> system:{} arch:{}\n            \
+        "\nsoftware -> celery:5.7 celeriac:{}\nplatform -> system:{} arch:{}\n            \
          kernel version:{}\nsettings -> transport:{} results:{}\n\n{}\n",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
