@@ -17,15 +17,17 @@ class Monitor:
         self.app = app
         self.events = []
         self.ended = threading.Event()
+        self.receiver = None
         self.thread = threading.Thread(target=self.capture, daemon=True)
         self.thread.start()
 
     def capture(self):
         with self.app.connection_for_read() as connection:
-            receiver = self.app.events.Receiver(connection, handlers={"*": self.events.append})
+            handlers = {"*": self.events.append}
+            self.receiver = self.app.events.Receiver(connection, handlers=handlers)
             while not self.ended.is_set():
                 try:
-                    receiver.capture(limit=None, timeout=0.2, wakeup=False)
+                    self.receiver.capture(limit=None, timeout=0.2, wakeup=False)
                 except TimeoutError:
                     pass
 
@@ -43,6 +45,8 @@ class Monitor:
 
     def stop(self):
         self.ended.set()
+        # Among many workers there is always an event before the time is over.
+        self.receiver.should_stop = True
         self.thread.join()
 
     def of_task(self, id):
