@@ -97,7 +97,7 @@ def test_a_hard_time_limit_is_told_of_as_by_python(telling, monitor):
 def test_a_revoked_task_is_told_of_as_by_python(telling, monitor, terminate):
     told = []
     for lane in telling:
-        delay = {} if terminate else {"countdown": 1}
+        delay = {} if terminate else {"countdown": 3}
         result = lane.apply("sleeping", [30], **delay)
         begun = "task-started" if terminate else "task-received"
         until(lambda: begun in [e["type"] for e in monitor.of_task(result.id)], begun)
