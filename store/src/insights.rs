@@ -131,7 +131,8 @@ fn millionths(number: f64) -> i64 {
 }
 
 fn mean(millionths: i64, count: i64) -> f64 {
-    millionths as f64 / 1e6 / count as f64
+    // One division, one rounding: five times 0.456 have the mean 0.456.
+    millionths as f64 / (1e6 * count as f64)
 }
 
 fn gone(what: String) -> StoreError {
