@@ -19,6 +19,7 @@
 //! | [`config`] | settings in Celery's own names |
 
 pub mod app;
+mod batcher;
 pub mod canvas;
 pub mod clock;
 pub mod config;

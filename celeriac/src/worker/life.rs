@@ -198,17 +198,20 @@ impl<'a> Life<'a> {
             let runtime = begun.elapsed();
             // The slot is for running: what the outcome leaves behind needs none.
             drop(slot);
-            (ended, runtime)
+            let settling = self.shared().settling.acquire().await;
+            let _room = room.filter(|_| settlement.acks_late());
+            match ended {
+                Some((outcome, signum)) => {
+                    self.end(self.autoretried(outcome), runtime, signum).await?;
+                }
+                None => self.abandon().await?,
+            }
+            Ok(settling)
         };
-        // As in Celery, the run does not wait for its early acknowledgement.
-        let (acknowledged, (ended, runtime)) = tokio::join!(self.acknowledge_early(), run);
-        acknowledged?;
-        let Some((outcome, signum)) = ended else {
-            return self.abandon().await;
-        };
-        let _settling = self.shared().settling.acquire().await;
-        let _room = room.filter(|_| settlement.acks_late());
-        self.end(self.autoretried(outcome), runtime, signum).await
+        // As in Celery, neither the run nor what it leaves behind waits for its
+        // early acknowledgement.
+        let (acknowledged, settled) = tokio::join!(self.acknowledge_early(), run);
+        acknowledged.and(settled.map(drop))
     }
 
     /// A failure of a class in `autoretry_for` is a retry.

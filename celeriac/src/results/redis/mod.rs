@@ -3,47 +3,31 @@
 //! is published.
 //!
 //! - `chord`: the counters of chords
+//! - `storing`: many results in one step
 
 mod chord;
+mod storing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::ConnectionManager;
-use ::redis::{AsyncCommands, FromRedisValue, PushInfo, PushKind, Script};
+use ::redis::{AsyncCommands, FromRedisValue, PushInfo, PushKind};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Codec, ResultStore, TaskMeta, states};
+use crate::batcher::Batcher;
 use crate::error::Error;
 use crate::redis_link;
 use chord::ChordScripts;
+use storing::{Storing, ToStore};
 
 /// A result that was published while nobody listened is found at the latest
 /// after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// Stores and publishes unless a success is there. `KEYS`: the task's key.
-/// `ARGV`: meta, seconds to live or 0, and what of another format has been
-/// found there and may be replaced. Answers what is there if Redis cannot read
-/// it: the caller then must, and calls again.
-const STORE: &str = r#"
-local known = redis.call('GET', KEYS[1])
-if known and known ~= ARGV[3] then
-  local ok, meta = pcall(cjson.decode, known)
-  if not ok then return known end
-  if type(meta) == 'table' and meta['status'] == 'SUCCESS' then return 0 end
-end
-if ARGV[2] == '0' then
-  redis.call('SET', KEYS[1], ARGV[1])
-else
-  redis.call('SETEX', KEYS[1], ARGV[2], ARGV[1])
-end
-redis.call('PUBLISH', KEYS[1], ARGV[1])
-return 1
-"#;
 
 /// Who waits for which key.
 type Waiters = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
@@ -55,7 +39,7 @@ pub struct RedisResults {
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
     codec: Codec,
-    store: Script,
+    storing: Batcher<Storing>,
     chords: ChordScripts,
     /// The connection that subscribes; opened for the first who waits.
     subscriber: OnceCell<ConnectionManager>,
@@ -67,12 +51,14 @@ impl RedisResults {
     pub fn new(url: &str, expires: f64, codec: Codec) -> Result<Self, Error> {
         let client = redis_link::client("result_backend", url)?;
         let no_pushes = None::<tokio::sync::mpsc::UnboundedSender<PushInfo>>;
+        let connection = redis_link::managed(&client, no_pushes)?;
+        let expires = expires as u64;
         Ok(Self {
-            connection: redis_link::managed(&client, no_pushes)?,
+            storing: Batcher::new(Storing::new(connection.clone(), expires)),
+            connection,
             client,
-            expires: expires as u64,
+            expires,
             codec,
-            store: Script::new(STORE),
             chords: ChordScripts::default(),
             subscriber: OnceCell::new(),
             waiters: Waiters::default(),
@@ -141,13 +127,15 @@ impl ResultStore for RedisResults {
     async fn store(&self, meta: &TaskMeta) -> Result<(), Error> {
         let key = key(&meta.task_id);
         let encoded = self.codec.dumps(meta)?;
-        let mut replaced = Vec::new();
+        let mut replaces = Vec::new();
         loop {
-            let mut call = self.store.key(&key);
-            call.arg(&encoded).arg(self.expires).arg(&replaced);
-            let found = call.invoke_async(&mut self.connection.clone()).await?;
-            match found {
-                ::redis::Value::BulkString(found) if !self.is_success(&found) => replaced = found,
+            let request = ToStore {
+                key: key.clone(),
+                meta: encoded.clone(),
+                replaces,
+            };
+            match self.storing.ask(request).await? {
+                Some(found) if !self.is_success(&found) => replaces = found,
                 _ => return Ok(()),
             }
         }

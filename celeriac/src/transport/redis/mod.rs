@@ -16,6 +16,7 @@
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone.
 
+mod ack;
 mod dead_letter;
 mod fanout;
 mod fetch;
@@ -38,10 +39,12 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{DeadLetter, Delivery, Outgoing, Tag, Transport};
+use crate::batcher::Batcher;
 use crate::config::TransportOptions;
 use crate::error::Error;
 use crate::redis_link;
 
+use ack::Acks;
 use fetch::Fetcher;
 use keys::Keys;
 pub use schedule::RedisSchedule;
@@ -51,6 +54,7 @@ pub struct RedisTransport {
     client: Client,
     /// Carries everything but fetches; opens itself again.
     connection: ConnectionManager,
+    acks: Batcher<Acks>,
     keys: Keys,
     options: TransportOptions,
     /// Begins every tag of this worker's.
@@ -78,10 +82,17 @@ impl RedisTransport {
     /// A transport to `url`; connects when first used.
     pub fn new(url: &str, options: TransportOptions) -> Result<Self, Error> {
         let client = redis_link::client("broker_url", url)?;
+        let connection = redis_link::managed(&client, None::<NoPushes>)?;
+        let keys = Keys::new(&options);
+        let acks = Acks {
+            connection: connection.clone(),
+            keys: keys.clone(),
+        };
         Ok(Self {
-            connection: redis_link::managed(&client, None::<NoPushes>)?,
+            acks: Batcher::new(acks),
+            connection,
             client,
-            keys: Keys::new(&options),
+            keys,
             options,
             worker: Uuid::new_v4().simple().to_string(),
             fetcher: Mutex::new(None),
@@ -156,7 +167,7 @@ impl Transport for RedisTransport {
     }
 
     async fn ack(&self, tag: &Tag) -> Result<(), Error> {
-        self.remove(tag).await?;
+        self.acks.ask(Arc::clone(tag)).await?;
         self.held.tags().remove(tag);
         Ok(())
     }

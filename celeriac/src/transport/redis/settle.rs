@@ -17,13 +17,6 @@ end
 ";
 
 impl RedisTransport {
-    pub(super) async fn remove(&self, tag: &str) -> Result<(), Error> {
-        let mut pipeline = redis::pipe();
-        pipeline.hdel(self.keys.unacked(), tag).ignore();
-        pipeline.zrem(self.keys.unacked_index(), tag).ignore();
-        Ok(pipeline.exec_async(&mut self.connection()).await?)
-    }
-
     /// Puts a held message at the end of its list that is read next, as
     /// kombu's `restore_by_tag`.
     pub(super) async fn restore(&self, tag: &str) -> Result<(), Error> {

@@ -1,0 +1,188 @@
+//! Doing together what is asked for at the same time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use redis::RedisError;
+use tokio::sync::oneshot;
+
+/// Requests in one batch, at most; Lua's `unpack` has its bounds.
+const MOST: usize = 256;
+
+/// What can be done to many as well as to one.
+#[async_trait]
+pub(crate) trait Batched: Send + Sync + 'static {
+    /// What is asked for.
+    type Request: Send;
+    /// What comes of one request.
+    type Answer: Send;
+
+    /// Does them all, in one round trip if it can: an answer for each, in
+    /// order.
+    async fn perform(&self, requests: &[Self::Request]) -> Result<Vec<Self::Answer>, RedisError>;
+}
+
+/// Gathers requests while those before them are under way. One that comes
+/// alone waits for nobody; the more come at once, the less each of them costs.
+pub(crate) struct Batcher<B: Batched>(Arc<Inner<B>>);
+
+struct Inner<B: Batched> {
+    batched: B,
+    waiting: Mutex<Waiting<B>>,
+}
+
+struct Waiting<B: Batched> {
+    requests: VecDeque<Asked<B>>,
+    /// Whether somebody is at work on them.
+    flying: bool,
+}
+
+/// A request, and who waits for its answer.
+type Asked<B> = (
+    <B as Batched>::Request,
+    oneshot::Sender<Result<<B as Batched>::Answer, RedisError>>,
+);
+
+impl<B: Batched> Batcher<B> {
+    pub fn new(batched: B) -> Self {
+        let waiting = Waiting {
+            requests: VecDeque::new(),
+            flying: false,
+        };
+        Self(Arc::new(Inner {
+            batched,
+            waiting: Mutex::new(waiting),
+        }))
+    }
+
+    /// Asks for it and waits for the answer. It is done even if nobody waits
+    /// any more.
+    pub async fn ask(&self, request: B::Request) -> Result<B::Answer, RedisError> {
+        let (sender, answer) = oneshot::channel();
+        if self.0.enter(request, sender) {
+            tokio::spawn(fly(Arc::clone(&self.0)));
+        }
+        answer.await.unwrap_or_else(|_| Err(unanswered()))
+    }
+}
+
+impl<B: Batched> Inner<B> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<B>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a request; whether nobody is at work yet.
+    fn enter(
+        &self,
+        request: B::Request,
+        answer: oneshot::Sender<Result<B::Answer, RedisError>>,
+    ) -> bool {
+        let mut waiting = self.waiting();
+        waiting.requests.push_back((request, answer));
+        !std::mem::replace(&mut waiting.flying, true)
+    }
+
+    /// The next batch; if there is none, nobody is at work any more.
+    fn next(&self) -> Vec<Asked<B>> {
+        let mut waiting = self.waiting();
+        let many = waiting.requests.len().min(MOST);
+        waiting.flying = many > 0;
+        waiting.requests.drain(..many).collect()
+    }
+}
+
+/// Works until nothing is left to do.
+async fn fly<B: Batched>(inner: Arc<Inner<B>>) {
+    loop {
+        // What else is about to ask does so first.
+        tokio::task::yield_now().await;
+        let (requests, waiters): (Vec<_>, Vec<_>) = inner.next().into_iter().unzip();
+        if requests.is_empty() {
+            return;
+        }
+        let answers: Box<dyn Iterator<Item = _> + Send> =
+            match inner.batched.perform(&requests).await {
+                Ok(answers) => Box::new(answers.into_iter().map(Ok)),
+                Err(error) => Box::new(std::iter::repeat_with(move || Err(error.clone()))),
+            };
+        for (waiter, answer) in waiters.into_iter().zip(answers) {
+            // Whoever has gone needs no answer.
+            let _ = waiter.send(answer);
+        }
+    }
+}
+
+/// Fewer answers came than were asked for.
+fn unanswered() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    /// Doubles numbers, and tells how many came at once.
+    struct Double(UnboundedSender<usize>);
+
+    #[async_trait]
+    impl Batched for Double {
+        type Request = u32;
+        type Answer = u32;
+
+        async fn perform(&self, numbers: &[u32]) -> Result<Vec<u32>, RedisError> {
+            let _ = self.0.send(numbers.len());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            match numbers.contains(&13) {
+                true => Err(unanswered()),
+                false => Ok(numbers.iter().map(|number| number * 2).collect()),
+            }
+        }
+    }
+
+    fn double() -> (Batcher<Double>, UnboundedReceiver<usize>) {
+        let (sender, sizes) = unbounded_channel();
+        (Batcher::new(Double(sender)), sizes)
+    }
+
+    async fn all(mut sizes: UnboundedReceiver<usize>, many: usize) -> Vec<usize> {
+        let mut all = Vec::new();
+        sizes.recv_many(&mut all, many).await;
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_meanwhile_goes_together() -> Result<(), RedisError> {
+        let (batcher, sizes) = double();
+        let later = async |number: u32| {
+            tokio::time::sleep(Duration::from_millis(number.into())).await;
+            batcher.ask(number).await
+        };
+        let answers = futures::future::try_join_all((0..5).map(later)).await?;
+        assert_eq!(answers, [0, 2, 4, 6, 8]);
+        assert_eq!(all(sizes, 9).await, [1, 4]);
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_is_told_to_all_and_ends_nothing() -> Result<(), RedisError> {
+        let (batcher, _sizes) = double();
+        let both = futures::join!(batcher.ask(13), batcher.ask(1));
+        assert!(both.0.is_err() && both.1.is_err());
+        assert_eq!(batcher.ask(1).await?, 2);
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_batch_is_larger_than_allowed() -> Result<(), RedisError> {
+        let (batcher, sizes) = double();
+        let asked = (100..700).map(|number| batcher.ask(number));
+        futures::future::try_join_all(asked).await?;
+        assert_eq!(all(sizes, 9).await, [256, 256, 88]);
+        Ok(())
+    }
+}

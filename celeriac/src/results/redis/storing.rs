@@ -1,0 +1,79 @@
+//! Storing results: those of tasks that end together in one step.
+
+use async_trait::async_trait;
+use redis::aio::ConnectionManager;
+use redis::{RedisError, Script};
+
+use crate::batcher::Batched;
+
+/// Stores and publishes each unless a success is there. `KEYS`: the tasks'
+/// keys. `ARGV`: seconds to live or 0, then for each its meta and what of
+/// another format has been found there and may be replaced. Answers for each
+/// what is there if Redis cannot read it: the caller then must, and calls
+/// again.
+const STORE: &str = r#"
+local function store(key, meta, replaces)
+  local known = redis.call('GET', key)
+  if known and known ~= replaces then
+    local ok, stored = pcall(cjson.decode, known)
+    if not ok then return known end
+    if type(stored) == 'table' and stored['status'] == 'SUCCESS' then return false end
+  end
+  if ARGV[1] == '0' then
+    redis.call('SET', key, meta)
+  else
+    redis.call('SETEX', key, ARGV[1], meta)
+  end
+  redis.call('PUBLISH', key, meta)
+  return false
+end
+local found = {}
+for i, key in ipairs(KEYS) do
+  found[i] = store(key, ARGV[2 * i], ARGV[2 * i + 1])
+end
+return found
+"#;
+
+/// A result that is to be stored.
+pub(super) struct ToStore {
+    pub key: String,
+    /// The meta, encoded.
+    pub meta: Vec<u8>,
+    /// What may be replaced though Redis cannot read it.
+    pub replaces: Vec<u8>,
+}
+
+/// Stores results, and tells who waits for them.
+pub(super) struct Storing {
+    connection: ConnectionManager,
+    /// Seconds that a result lives; 0 for ever.
+    expires: u64,
+    script: Script,
+}
+
+impl Storing {
+    pub fn new(connection: ConnectionManager, expires: u64) -> Self {
+        Self {
+            connection,
+            expires,
+            script: Script::new(STORE),
+        }
+    }
+}
+
+#[async_trait]
+impl Batched for Storing {
+    type Request = ToStore;
+    /// What is there that Redis cannot read; nothing has been stored then.
+    type Answer = Option<Vec<u8>>;
+
+    async fn perform(&self, results: &[ToStore]) -> Result<Vec<Self::Answer>, RedisError> {
+        let mut call = self.script.prepare_invoke();
+        call.arg(self.expires);
+        for result in results {
+            call.key(&result.key);
+            call.arg(&result.meta).arg(&result.replaces);
+        }
+        call.invoke_async(&mut self.connection.clone()).await
+    }
+}
