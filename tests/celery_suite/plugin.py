@@ -152,6 +152,7 @@ def celery_session_worker(request, celery_session_app, tmp_path_factory):
     config.suite_worker = worker
     with pytest.MonkeyPatch.context() as patch:
         watch.results_wait_for(worker.watch, patch)
+        watch.subscriptions_come_first(patch)
         watch.parents_errors_come_first(patch)
         patch.setattr(Manager, "wait_until_idle", wait_until_idle)
         patch.setattr(state, "revoked_stamps", Stamps(worker))

@@ -21,6 +21,8 @@ from celery.worker import state
 from celery.worker.request import Request
 from kombu.message import Message
 
+from support.waiting import until
+
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 ESCAPED = re.compile(rb"\\(x[0-9a-f]{2}|.)")
 LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
@@ -116,6 +118,24 @@ def results_wait_for(watch, patch):
         return original(consumer, meta, message)
 
     patch.setattr(ResultConsumer, "on_state_change", on_state_change)
+
+
+def subscriptions_come_first(patch):
+    """Nobody asks for a result before Redis knows that he waits for it.
+
+    Celery's client subscribes on one connection and asks on another, and waits
+    for ever if Redis hears of them in the other order and the result is stored
+    in between. An embedded worker is too slow for that.
+    """
+    original = ResultConsumer.on_wait_for_pending
+
+    def on_wait_for_pending(consumer, result, **options):
+        client, channel = consumer.backend.client, consumer._get_key_for_task(result.id)
+        if channel in consumer.subscribed_to:
+            until(lambda: client.pubsub_numsub(channel)[0][1], "Redis knows who waits", 10)
+        return original(consumer, result, **options)
+
+    patch.setattr(ResultConsumer, "on_wait_for_pending", on_wait_for_pending)
 
 
 def parents_errors_come_first(patch):
