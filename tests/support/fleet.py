@@ -8,8 +8,6 @@ from .redis_server import RedisServer
 from .waiting import until
 from .workers import python_worker, rust_worker
 
-EVENTS = {"worker_send_task_events": True}
-
 
 class Member:
     """A worker of the fleet and the queue that it alone serves."""
@@ -19,7 +17,7 @@ class Member:
         self.node = f"{name}@test"
         self.lane = Lane(self.app, redis, f"{name}-queue")
         self.worker = kind(redis, redis, directory, name, [self.lane.queue],
-                           concurrency=2, settings=EVENTS, **options)
+                           concurrency=2, **options)
 
     def status(self, result):
         return (self.lane.meta(result) or {}).get("status")
@@ -43,10 +41,11 @@ class Member:
 class Fleet:
     def __init__(self, directory):
         self.redis = RedisServer(directory)
+        told = {"settings": {"worker_send_task_events": True}}
         scaled = {"options": ["--autoscale", "2,1"]}
-        self.python = Member(python_worker, self.redis, directory, "python")
-        self.rust = Member(rust_worker, self.redis, directory, "rust")
-        self.scaled = Member(rust_worker, self.redis, directory, "rust-scaled", **scaled)
+        self.python = Member(python_worker, self.redis, directory, "python", **told)
+        self.rust = Member(rust_worker, self.redis, directory, "rust", **told)
+        self.scaled = Member(rust_worker, self.redis, directory, "rust-scaled", **told, **scaled)
         self.members = [self.python, self.rust, self.scaled]
         #: Those who are alike but for their language.
         self.twins = [self.python, self.rust]
