@@ -2,7 +2,7 @@
 
 from celery import Celery
 
-from .flower import Flower
+from .flower import OwnFlower
 from .lane import Lane
 from .redis_server import RedisServer
 from .waiting import until
@@ -49,7 +49,7 @@ class Fleet:
         self.members = [self.python, self.rust, self.scaled]
         #: Those who are alike but for their language.
         self.twins = [self.python, self.rust]
-        self.flower = Flower(self.redis, directory)
+        self.flower = OwnFlower(self.redis, directory)
 
     def ready(self):
         for member in self.members:

@@ -1,4 +1,4 @@
-"""A Flower of the suite's own, and what it says through its HTTP API."""
+"""Flower, and what it says through its HTTP API."""
 
 import json
 import sys
@@ -11,13 +11,10 @@ from .workers import environment
 
 
 class Flower:
-    def __init__(self, redis, directory):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        argv = [sys.executable, "-m", "celery", "-A", "support.app", "flower",
-                "--address=127.0.0.1", f"--port={self.port}"]
-        env = environment(redis, redis) | {"FLOWER_UNAUTHENTICATED_API": "true"}
-        self.process = Process("flower", argv, directory, env)
+    """A client of the Flower at this address."""
+
+    def __init__(self, url):
+        self.url = url
 
     def request(self, path, method="GET", body=None):
         data = json.dumps(body).encode() if body is not None else None
@@ -47,6 +44,18 @@ class Flower:
 
     def task(self, result):
         return self.get(f"/api/task/info/{result.id}")
+
+
+class OwnFlower(Flower):
+    """One that is started here, and knows the suite's tasks."""
+
+    def __init__(self, redis, directory):
+        port = free_port()
+        super().__init__(f"http://127.0.0.1:{port}")
+        argv = [sys.executable, "-m", "celery", "-A", "support.app", "flower",
+                "--address=127.0.0.1", f"--port={port}"]
+        env = environment(redis, redis) | {"FLOWER_UNAUTHENTICATED_API": "true"}
+        self.process = Process("flower", argv, directory, env)
 
     def stop(self):
         self.process.stop()
