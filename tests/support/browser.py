@@ -5,8 +5,6 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 
 def chromium():
     """The browser's program: `CELERIAC_CHROMIUM`, or the one on the PATH."""
@@ -20,6 +18,8 @@ def chromium():
 @contextmanager
 def browsing():
     """A window of a browser of its own."""
+    from playwright.sync_api import sync_playwright  # Here, as most tests need none.
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium())
         try:
