@@ -8,6 +8,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use super::autoscale::{self, Autoscaler};
+use super::link::Link;
+use super::metrics::Metrics;
 use super::pool::Pool;
 use super::queues::Queues;
 use super::requests::Requests;
@@ -54,6 +56,10 @@ pub(crate) struct Shared {
     pub tunings: Tunings,
     /// Tells monitors.
     pub events: Dispatcher,
+    /// Whether the broker answers.
+    pub(super) link: Link,
+    /// What is counted.
+    pub(super) metrics: Metrics,
     pub(super) society: Society,
     pub elections: Elections,
     pub samples: Samples,
@@ -72,6 +78,8 @@ impl Worker {
         let nodename: Arc<str> = self.nodename.into();
         Shared {
             tunings: Tunings::new(&self.tasks, settings),
+            metrics: Metrics::new(self.tasks.keys()),
+            link: Link::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues: Queues::new(self.queues),
@@ -109,21 +117,9 @@ impl Shared {
         }
     }
 
-    /// Tells who the worker is, in its log.
+    /// Says that it takes messages from now on.
     pub(super) fn announce(&self) {
-        let settings = self.app.settings();
-        tracing::info!(
-            transport = self.app.broker_address(),
-            results = settings
-                .result_backend
-                .as_deref()
-                .map(crate::error::hide_password),
-            concurrency = self.pool.size(),
-            queues = self.queues.names().join(","),
-            tasks = self.tasks.len(),
-            "{} ready.",
-            self.nodename
-        );
+        tracing::info!("{} ready.", self.nodename);
     }
 
     /// Starts what goes on beside the messages.
