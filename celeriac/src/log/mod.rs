@@ -57,7 +57,7 @@ fn start(level: &str, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'stati
 
 fn filter(level: &str) -> EnvFilter {
     // Libraries that say much at `info` while they work as intended.
-    const QUIET: &str = "sqlx=warn,sea_orm_migration=warn,cached_path=warn";
+    const QUIET: &str = "sqlx=warn,sea_orm_migration=warn,cached_path=warn,poem=warn";
     let level = match level.to_ascii_lowercase().as_str() {
         "warning" => "warn".to_owned(),
         "critical" | "fatal" => "error".to_owned(),

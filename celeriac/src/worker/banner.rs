@@ -89,8 +89,9 @@ mod tests {
     use crate::config::Settings;
     use crate::error::Error;
 
-    #[test]
-    fn no_password_is_shown() -> Result<(), Error> {
+    // Addresses are opened in a runtime, though nobody connects.
+    #[tokio::test]
+    async fn no_password_is_shown() -> Result<(), Error> {
         let app = App::new(Settings {
             broker_url: "redis://me:secret@host/0".to_owned(),
             result_backend: Some("redis://:secret@host/1".to_owned()),
@@ -103,8 +104,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn builtins_are_shown_at_debug() -> Result<(), Error> {
+    #[tokio::test]
+    async fn builtins_are_shown_at_debug() -> Result<(), Error> {
         let worker = Worker::new(App::new(Settings::default())?);
         let shown = |level| worker.banner(level).contains("  . celery.chord\n");
         assert!(shown(LevelFilter::DEBUG) && !shown(LevelFilter::INFO));

@@ -174,8 +174,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn age_counts_over_a_restart() -> Result<(), Box<dyn std::error::Error>> {
+    #[tokio::test]
+    async fn age_counts_over_a_restart() -> Result<(), Box<dyn std::error::Error>> {
         let directory = tempfile::tempdir()?;
         let (old, new) = (now() - 100_000.0, now());
         let text = format!(
@@ -188,8 +188,8 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_file_of_another_kind_is_left_alone() -> Result<(), Box<dyn std::error::Error>> {
+    #[tokio::test]
+    async fn a_file_of_another_kind_is_left_alone() -> Result<(), Box<dyn std::error::Error>> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("w1.json");
         std::fs::write(&path, "shelve")?;
