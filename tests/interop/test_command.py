@@ -10,7 +10,6 @@ import urllib.request
 import pytest
 from celery import uuid
 from celery.utils.nodenames import default_nodename, host_format, node_format
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from conftest import client
 from support.commands import BOTH, Command, rust
@@ -284,6 +283,9 @@ def get(port, path):
 
 def metrics(port):
     """Every sample by its name and labels, as Prometheus's own parser reads them."""
+    # It comes with Flower, which is not beside every Celery that the tests run with.
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
     _, text = get(port, "/metrics")
     return {(sample.name, *sorted(sample.labels.values())): sample.value
             for family in text_string_to_metric_families(text) for sample in family.samples}
