@@ -8,7 +8,9 @@ use serde::Serialize;
 
 /// Writes a file as JSON, whole or not at all.
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let draft = path.with_extension("draft");
+    // Another file may differ in nothing but its extension.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
     let mut file = File::create(&draft)?;
     file.write_all(&serde_json::to_vec_pretty(content)?)?;
     file.sync_all()?;

@@ -307,10 +307,11 @@ def test_metrics_count_what_python_sends(launch, own):
 
     until(lambda: metrics(port)[("celeriac_held",)] == 1, "one is held")
     until(lambda: metrics(port)[("celeriac_slots_busy",)] == 1, "one runs")
+    # A result is there before the message is settled, and counted then.
+    until(lambda: count("sleeping", "succeeded") == 1, "it ends")
     assert (count("add", "succeeded"), count("add", "received")) == (5, 6)
     assert (count("raise_error", "started"), count("raise_error", "failed")) == (1, 1)
     assert (count("retry_once", "retried"), count("retry_once", "succeeded")) == (1, 1)
-    until(lambda: count("sleeping", "succeeded") == 1, "it ends")
     now = metrics(port)
     sleeping = full_name("sleeping")
     assert now[("celeriac_task_runtime_seconds_count", sleeping)] == 1
@@ -318,6 +319,7 @@ def test_metrics_count_what_python_sends(launch, own):
     assert now[("celeriac_task_queue_wait_seconds_count", full_name("add"))] == 5
     assert now[("celeriac_slots",)] == 3 and now[("celeriac_connected",)] == 1
     assert now[("celeriac_dead_letters_total",)] == 1
+    until(lambda: metrics(port)[("celeriac_events_total",)] >= 2, "online, and a heartbeat")
     assert not any("made.up" in label for sample in now for label in sample)
 
 

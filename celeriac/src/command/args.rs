@@ -19,8 +19,8 @@ pub struct WorkerArgs {
     #[arg(long, visible_alias = "backend", value_name = "URL")]
     pub result_backend: Option<String>,
 
-    /// The nodename; %h is the host, %n its first part, %d its domain
-    /// [default: celery@%h]
+    /// The nodename, celery@%h if not given; %h is the host, %n its first part,
+    /// %d its domain
     #[arg(short = 'n', long, value_name = "NAME@HOST", value_parser = nodename, help_heading = WORKER)]
     pub hostname: Option<String>,
     /// How much is logged; RUST_LOG wins over it

@@ -11,16 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::try_join_all;
 
 use crate::error::Error;
 use crate::message::Envelope;
 
 pub use dead_letter::DeadLetter;
 pub use fanout::{Fanout, Notice, Subscription};
-
-/// Messages that a purge takes at once.
-const PURGED_AT_ONCE: usize = 256;
 
 /// Names a delivery until it is settled.
 pub type Tag = Arc<str>;
@@ -79,18 +75,7 @@ pub trait Transport: Fanout {
 
     /// Deletes what waits in the queues; how many messages. As
     /// `app.control.purge`.
-    async fn purge(&self, queues: &[Arc<str>]) -> Result<u64, Error> {
-        let mut purged = 0;
-        while !queues.is_empty() {
-            let waiting = self.fetch(queues, PURGED_AT_ONCE, Duration::ZERO).await?;
-            if waiting.is_empty() {
-                break;
-            }
-            try_join_all(waiting.iter().map(|delivery| self.ack(&delivery.tag))).await?;
-            purged += waiting.len() as u64;
-        }
-        Ok(purged)
-    }
+    async fn purge(&self, queues: &[Arc<str>]) -> Result<u64, Error>;
 
     /// Settles a delivery: its message is done with.
     async fn ack(&self, tag: &Tag) -> Result<(), Error>;

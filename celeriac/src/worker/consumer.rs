@@ -37,7 +37,7 @@ pub(super) async fn connect(shared: &Shared) {
         };
         pause = after_loss(shared, &error, pause).await;
     }
-    shared.link.set_up(true);
+    shared.link.set_fetched(true);
     tracing::info!("Connected to {}", shared.app.broker_address());
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
         match fetched {
             Ok((deliveries, permits)) => {
                 pause = SHORTEST_PAUSE;
-                shared.link.set_up(true);
+                shared.link.set_fetched(true);
                 start(shared, deliveries, permits);
                 if std::mem::take(&mut lost) {
                     catch_up(shared);
@@ -131,7 +131,7 @@ fn catch_up(shared: &Arc<Shared>) {
 
 /// Waits for a while; how long the next one is to be.
 async fn after_loss(shared: &Shared, error: &Error, pause: Duration) -> Duration {
-    shared.link.set_up(false);
+    shared.link.set_fetched(false);
     complain(shared, error, pause);
     tokio::select! {
         () = sleep(pause) => {}
@@ -153,7 +153,7 @@ pub(super) async fn tend(shared: Arc<Shared>) {
     let transport = shared.app.transport();
     loop {
         let tended = transport.tend(&shared.nodename).await;
-        shared.link.set_up(tended.is_ok());
+        shared.link.set_tended(tended.is_ok());
         if let Err(error) = tended {
             tracing::warn!(%error, "cannot renew what is held");
         }

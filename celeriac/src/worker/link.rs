@@ -9,7 +9,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The consumer's link to the broker.
 pub(super) struct Link {
-    up: AtomicBool,
+    /// Whether it got messages, or the answer that there are none, last time.
+    fetched: AtomicBool,
+    /// Whether it could renew its lease last time.
+    tended: AtomicBool,
     began: Instant,
     /// When the fetch under way was begun, in milliseconds since `began` and
     /// one more; 0 if there is none.
@@ -19,7 +22,8 @@ pub(super) struct Link {
 impl Default for Link {
     fn default() -> Self {
         Self {
-            up: AtomicBool::new(false),
+            fetched: AtomicBool::new(false),
+            tended: AtomicBool::new(true),
             began: Instant::now(),
             fetching: AtomicU64::new(0),
         }
@@ -27,14 +31,20 @@ impl Default for Link {
 }
 
 impl Link {
-    /// The broker has answered, or has not.
-    pub fn set_up(&self, up: bool) {
-        self.up.store(up, Ordering::Relaxed);
+    /// The broker has answered the consumer, or has not.
+    pub fn set_fetched(&self, fetched: bool) {
+        self.fetched.store(fetched, Ordering::Relaxed);
+    }
+
+    /// It has renewed the lease, or has not: heard of even while the consumer
+    /// waits for a slot.
+    pub fn set_tended(&self, tended: bool) {
+        self.tended.store(tended, Ordering::Relaxed);
     }
 
     /// Whether it has answered last time.
     pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.fetched.load(Ordering::Relaxed) && self.tended.load(Ordering::Relaxed)
     }
 
     /// A fetch is under way until what this returns is dropped.

@@ -55,7 +55,8 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub fn new<'a>(tasks: impl IntoIterator<Item = &'a String>) -> Self {
+    /// Nothing yet, of these tasks. `events` counts those that are told.
+    pub fn new<'a>(tasks: impl IntoIterator<Item = &'a String>, events: Counter) -> Self {
         let unset = |name: &String| (name.clone(), OnceLock::new());
         let mut metrics = Self {
             registry: Registry::with_prefix("celeriac"),
@@ -68,6 +69,8 @@ impl Metrics {
             meters: tasks.into_iter().map(unset).collect(),
         };
         metrics.register();
+        let help = "Events told to monitors";
+        metrics.registry.register("events", help, events);
         metrics
     }
 
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn only_registered_tasks_have_series() -> Result<(), fmt::Error> {
-        let metrics = Metrics::new(&["tasks.add".to_owned()]);
+        let metrics = Metrics::new(&["tasks.add".to_owned()], Counter::default());
         for task in ["tasks.add", "made.up"] {
             let stopwatch = Stopwatch::arrived(&metrics, task);
             stopwatch.due();

@@ -76,9 +76,16 @@ impl Worker {
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
         let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
         let nodename: Arc<str> = self.nodename.into();
+        let events = Dispatcher::new(
+            Arc::clone(self.app.transport()),
+            self.app.clock().clone(),
+            Arc::clone(&nodename),
+            &settings.event_exchange,
+            self.task_events,
+        );
         Shared {
             tunings: Tunings::new(&self.tasks, settings),
-            metrics: Metrics::new(self.tasks.keys()),
+            metrics: Metrics::new(self.tasks.keys(), events.told()),
             link: Link::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
@@ -89,13 +96,7 @@ impl Worker {
             settling: Semaphore::new(SETTLING),
             requests: Requests::default(),
             revoked: Revoked::from_env(),
-            events: Dispatcher::new(
-                Arc::clone(self.app.transport()),
-                self.app.clock().clone(),
-                Arc::clone(&nodename),
-                &settings.event_exchange,
-                self.task_events,
-            ),
+            events,
             nodename,
             society: self.society,
             elections: Elections::default(),
