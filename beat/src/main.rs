@@ -1,13 +1,14 @@
 //! `beat`: sends the entries of `beat_schedule` to the broker.
 
 mod entry;
-mod pidfile;
 mod show;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use celeriac::config::BeatScheduler;
+use celeriac::pidfile::{self, Pidfile, PidfileError};
 use celeriac::schedule::{Beat, Registry, Rules};
 use celeriac::worker::Shutdown;
 use celeriac::{App, Config, Settings};
@@ -16,7 +17,6 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use entry::NewEntry;
-use pidfile::Pidfile;
 
 /// Sends periodic tasks when they are due.
 ///
@@ -140,13 +140,13 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     celeriac::log::init_at(cli.options.loglevel.name());
     let app = App::new(settings(&cli.options)?)?;
     match cli.command {
         None => run(app, &cli.options).await,
-        Some(command) => obey(app, command).await,
+        Some(command) => obey(app, command).await.map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -172,14 +172,17 @@ fn scheduler(name: &str) -> Result<BeatScheduler, serde::de::value::Error> {
     BeatScheduler::deserialize(name.into_deserializer())
 }
 
-async fn run(app: App, options: &Options) -> anyhow::Result<()> {
-    let _pidfile = options
-        .pidfile
-        .as_deref()
-        .map(Pidfile::create)
-        .transpose()?;
+async fn run(app: App, options: &Options) -> anyhow::Result<ExitCode> {
+    let _pidfile = match options.pidfile.as_deref().map(Pidfile::create).transpose() {
+        Err(locked @ PidfileError::Locked { .. }) => {
+            eprintln!("ERROR: {locked}");
+            return Ok(ExitCode::from(pidfile::LOCKED));
+        }
+        pidfile => pidfile?,
+    };
     let shutdown = Shutdown::on_signals(Duration::ZERO)?;
-    Ok(Beat::new(app)?.run(&shutdown).await?)
+    Beat::new(app)?.run(&shutdown).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn obey(app: App, command: Command) -> anyhow::Result<()> {

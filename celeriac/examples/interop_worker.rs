@@ -2,7 +2,7 @@
 //! exercise Celeriac from outside:
 //!
 //! ```console
-//! $ cargo run --release --example interop_worker -- \
+//! $ cargo run --release --features command --example interop_worker -- \
 //!       --broker redis://localhost/0 --backend redis://localhost/0 -n rust@host -c 8 -Q celery
 //! ```
 //!
@@ -12,8 +12,10 @@
 //! module.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
+use celeriac::command::WorkerArgs;
 use celeriac::task::{SignatureError, Task};
 use celeriac::{App, Config, Worker};
 use clap::{Parser, Subcommand};
@@ -39,30 +41,12 @@ use interop_worker::{
 /// Runs Celery's integration tasks in Rust.
 #[derive(Parser)]
 struct Options {
-    /// Where messages come from.
-    #[arg(long)]
-    broker: Option<String>,
-    /// Where results go.
-    #[arg(long)]
-    backend: Option<String>,
-    /// The worker's nodename: NAME@HOST.
-    #[arg(short = 'n', long = "hostname")]
-    nodename: Option<String>,
-    /// Tasks that run at once.
-    #[arg(short, long)]
-    concurrency: Option<usize>,
-    /// The queues to consume.
-    #[arg(short = 'Q', long, value_delimiter = ',')]
-    queues: Vec<String>,
-    /// Tells monitors what becomes of tasks.
-    #[arg(short = 'E', long)]
-    task_events: bool,
-    /// The most and the fewest tasks that run at once.
-    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MAX,MIN")]
-    autoscale: Vec<usize>,
     /// A celeryconfig.toml.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// How to be a worker.
+    #[command(flatten)]
+    worker: WorkerArgs,
     /// Something else than to work.
     #[command(subcommand)]
     command: Option<Command>,
@@ -79,39 +63,22 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    celeriac::log::init();
+async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
+    options.worker.start_log()?;
     let config = Config::load(options.config.as_deref(), &[])?;
     let mut settings = config.settings().clone();
     settings.result_extended = true;
-    settings.result_backend = options.backend.or(settings.result_backend);
-    settings.worker_concurrency = options.concurrency.or(settings.worker_concurrency);
-    if let Some(broker) = options.broker {
-        settings.broker_url = broker;
-    }
-    let mut worker = Worker::new(App::new(settings)?)
+    options.worker.apply(&mut settings);
+    let worker = Worker::new(App::new(settings)?)
         .tasks(tasks()?)
         .state(Arc::new(effects::connect()?))
         .state(Arc::new(retries::Attempts::default()));
     if let Some(Command::Stubs { module }) = options.command {
         print!("{}", worker.stubs(module.as_deref()));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
-    if let Some(nodename) = options.nodename {
-        worker = worker.nodename(nodename);
-    }
-    if options.task_events {
-        worker = worker.task_events();
-    }
-    if let [max, min] = options.autoscale[..] {
-        worker = worker.autoscale(max, min);
-    }
-    if !options.queues.is_empty() {
-        worker = worker.queues(options.queues);
-    }
-    worker.run().await?;
-    Ok(())
+    Ok(options.worker.run(worker).await?)
 }
 
 fn tasks() -> Result<Vec<Task>, SignatureError> {

@@ -1,5 +1,6 @@
 //! What can go wrong between Celeriac and the world.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::canvas::CanvasError;
@@ -38,6 +39,14 @@ pub enum Error {
     /// Beat's state can be neither read nor written.
     #[error("beat's state: {0}")]
     State(#[from] std::io::Error),
+    /// The worker's state, `worker_state_db`, can be neither read nor written.
+    #[error("worker_state_db {path}: {reason}", path = .path.display())]
+    StateDb {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No result is kept.
     #[error("no result backend is configured (result_backend)")]
     NoResultBackend,

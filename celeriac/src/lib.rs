@@ -17,17 +17,25 @@
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
 //! | [`stubs`] | the tasks as a Python module |
 //! | [`config`] | settings in Celery's own names |
+//! | [`log`] | log lines as Celery writes them, or JSON |
+//! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
+//! | `command` | a program with the options of `celery worker` (feature `command`) |
 
 pub mod app;
 mod batcher;
 pub mod canvas;
 pub mod clock;
+#[cfg(feature = "command")]
+pub mod command;
 pub mod config;
 pub mod control;
+mod durable;
 pub mod error;
 pub mod events;
 pub mod log;
 pub mod message;
+pub mod nodename;
+pub mod pidfile;
 mod redis_link;
 pub mod results;
 pub mod schedule;

@@ -65,7 +65,7 @@ def test_a_soft_shutdown_gives_tasks_a_last_while(start, lane):
     begun(lane, short)
     begun(lane, long)
     worker.signal(signal.SIGQUIT)
-    # As with Celery, a cold end is no success.
+    # A cold end is no success.
     assert worker.wait(timeout=6) == 1
     assert lane.meta(short)["result"] == 3
     assert lane.waiting() == 1 and lane.held() == 0

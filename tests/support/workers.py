@@ -21,14 +21,14 @@ def interop_worker():
     for path in [Path(named)] if named else built:
         if path.exists():
             return path
-    raise FileNotFoundError("no interop worker: cargo build -p celeriac --example interop_worker")
+    raise FileNotFoundError("no interop worker: cargo build -p celeriac --features command --examples")
 
 
 def example(name):
     """Another program that is built beside it."""
     path = interop_worker().with_name(name)
     if not path.exists():
-        raise FileNotFoundError(f"no {path}: cargo build -p celeriac --examples")
+        raise FileNotFoundError(f"no {path}: cargo build -p celeriac --features command --examples")
     return path
 
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use celeriac::command::WorkerArgs;
 use clap::{Args, Parser, Subcommand};
 
 /// Runs the tasks of the call-analytics service.
@@ -72,20 +73,6 @@ pub struct Chosen {
     /// All of them
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
-}
-
-/// The options of a worker, named as `celery worker` names them.
-#[derive(Clone, Debug, Default, Args)]
-pub struct WorkerArgs {
-    /// Queues to consume, with commas between [default: task_queues]
-    #[arg(short = 'Q', long, value_delimiter = ',')]
-    pub queues: Vec<String>,
-    /// Tasks that run at once [default: worker_concurrency, else the cores]
-    #[arg(short, long)]
-    pub concurrency: Option<usize>,
-    /// The worker's nodename [default: celery@HOST]
-    #[arg(short = 'n', long)]
-    pub hostname: Option<String>,
 }
 
 /// What to send.

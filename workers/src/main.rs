@@ -4,43 +4,51 @@
 mod cli;
 mod dead_letter;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use celeriac::command::WorkerArgs;
 use celeriac::task::rusty;
-use celeriac::{App, Config, Signature, Worker};
+use celeriac::{App, Config, Signature, Worker, nodename};
 use clap::Parser;
 use store::{Store, StoreSettings};
 use workers::ingest::{IngestSettings, Ingestion};
 use workers::insights::{Engine, InsightsSettings};
 
-use cli::{Cli, Command, SendArgs, WorkerArgs};
+use cli::{Cli, Command, SendArgs};
 
 /// The tables of celeryconfig.toml that belong to the service.
 const SECTIONS: [&str; 4] = ["api", "store", "ingest", "insights"];
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    celeriac::log::init();
+    let worker = match &cli.command {
+        Some(Command::Worker(args)) => args,
+        _ => &cli.worker,
+    }
+    .clone();
+    worker.start_log()?;
     let config = Config::load(cli.config.as_deref(), &SECTIONS)?;
-    let app = App::new(config.settings().clone())?;
+    let mut settings = config.settings().clone();
+    worker.apply(&mut settings);
+    let app = App::new(settings)?;
     match cli.command {
-        Some(Command::Send(args)) => send(&app, args).await,
-        Some(Command::Ping { hostname }) => ping(app, hostname).await,
+        Some(Command::Send(args)) => send(&app, args).await?,
+        Some(Command::Ping { hostname }) => ping(app, hostname).await?,
         Some(Command::Stubs { module }) => {
             print!("{}", with_tasks(app).stubs(module.as_deref()));
-            Ok(())
         }
-        Some(Command::DeadLetter { command }) => dead_letter::handle(&app, command).await,
-        Some(Command::Worker(args)) => work(app, &config, args).await,
-        None => work(app, &config, cli.worker).await,
+        Some(Command::DeadLetter { command }) => dead_letter::handle(&app, command).await?,
+        Some(Command::Worker(_)) | None => return work(app, &config, &worker).await,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the tasks of the service.
-async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()> {
+async fn work(app: App, config: &Config, args: &WorkerArgs) -> anyhow::Result<ExitCode> {
     let ingest: IngestSettings = config.section("ingest")?;
     let insights: InsightsSettings = config.section("insights")?;
     let database: StoreSettings = config.section("store")?;
@@ -57,21 +65,12 @@ async fn work(app: App, config: &Config, args: WorkerArgs) -> anyhow::Result<()>
         .context("cannot load the models")?;
     let ingestion = Ingestion::new(ingest.transcript_source()?, store.clone(), ingest.clone());
 
-    let mut worker = with_tasks(app)
+    let worker = with_tasks(app)
         .state(Arc::new(ingest.call_defaults()))
         .state(Arc::new(store))
         .state(Arc::new(engine))
         .state(Arc::new(ingestion));
-    if !args.queues.is_empty() {
-        worker = worker.queues(&args.queues);
-    }
-    if let Some(slots) = args.concurrency {
-        worker = worker.concurrency(slots);
-    }
-    if let Some(name) = args.hostname {
-        worker = worker.nodename(name);
-    }
-    Ok(worker.run().await?)
+    Ok(args.run(worker).await?)
 }
 
 /// A worker that knows the tasks of the service.
@@ -85,7 +84,7 @@ fn with_tasks(app: App) -> Worker {
 /// Fails unless the worker keeps its lease at the broker.
 async fn ping(app: App, hostname: Option<String>) -> anyhow::Result<()> {
     let living = app.transport().living().await?;
-    let nodename = hostname.unwrap_or_else(|| Worker::new(app).name().to_owned());
+    let nodename = nodename::host_format(&nodename::default_nodename(hostname.as_deref()))?;
     anyhow::ensure!(living.contains(&nodename), "{nodename} is not alive");
     println!("{nodename}: OK pong");
     Ok(())

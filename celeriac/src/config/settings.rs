@@ -93,6 +93,12 @@ pub struct Settings {
     pub worker_disable_rate_limits: bool,
     /// Whether `pool_restart` is answered.
     pub worker_pool_restarts: bool,
+    /// The file that keeps revoked ids over a restart (`--statedb`), with `%h`,
+    /// `%n` and `%d` of the nodename. JSON: Python's shelve cannot be read.
+    pub worker_state_db: Option<String>,
+    /// Where a worker's program answers `/health` and `/metrics`: `HOST:PORT`;
+    /// nowhere if not given. Celeriac's own.
+    pub worker_http: Option<String>,
     /// Whether an event tells of each task that is sent.
     pub task_send_sent_event: bool,
     /// Rate limit of tasks that have none of their own: `10/s`, `100/m`.
@@ -182,6 +188,8 @@ impl Default for Settings {
             worker_send_task_events: false,
             worker_disable_rate_limits: false,
             worker_pool_restarts: false,
+            worker_state_db: None,
+            worker_http: None,
             task_send_sent_event: false,
             task_default_rate_limit: None,
             control_exchange: "celery".to_owned(),

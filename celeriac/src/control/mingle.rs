@@ -8,7 +8,7 @@ use crate::worker::Shared;
 /// Learns what others know to be revoked, and sets the clock by theirs. Alone,
 /// it takes no time.
 pub(crate) async fn mingle(shared: &Shared) {
-    tracing::debug!("mingle: searching for neighbors");
+    tracing::info!("mingle: searching for neighbors");
     let hello = json!({"from_node": *shared.nodename, "revoked": shared.revoked.ids()});
     let control = Control::new(&shared.app);
     let replies = tokio::select! {
@@ -16,10 +16,13 @@ pub(crate) async fn mingle(shared: &Shared) {
         () = shared.shutdown.warm() => return,
     };
     match replies {
-        Ok(replies) => {
-            let neighbors = replies.values().filter(|reply| sync(shared, reply)).count();
-            tracing::info!("mingle: sync with {neighbors} nodes");
-        }
+        Ok(replies) => match replies.values().filter(|reply| sync(shared, reply)).count() {
+            0 => tracing::info!("mingle: all alone"),
+            neighbors => {
+                tracing::info!("mingle: sync with {neighbors} nodes");
+                tracing::info!("mingle: sync complete");
+            }
+        },
         Err(error) => tracing::warn!(%error, "mingle: cannot reach other workers"),
     }
 }

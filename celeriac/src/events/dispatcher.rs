@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -36,6 +37,8 @@ struct Inner {
     transport: Arc<dyn Transport>,
     /// Whether what becomes of tasks is told.
     tasks: AtomicBool,
+    /// Events that have been told.
+    told: Counter,
     buffer: Mutex<Buffer>,
     /// Tells the flusher that there is something in the buffer.
     filled: Notify,
@@ -106,9 +109,15 @@ impl Dispatcher {
             clock,
             transport,
             tasks: AtomicBool::new(tasks),
+            told: Counter::default(),
             buffer: Mutex::default(),
             filled: Notify::new(),
         }))
+    }
+
+    /// Counts the events that it tells.
+    pub(crate) fn told(&self) -> Counter {
+        self.0.told.clone()
     }
 
     /// Whether what becomes of tasks is told.
@@ -131,6 +140,7 @@ impl Dispatcher {
 
     fn append(&self, kind: &str, fields: impl Serialize) {
         let inner = &*self.0;
+        inner.told.inc();
         let mut buffer = inner.buffer();
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
         buffer.push(&event);
@@ -141,6 +151,7 @@ impl Dispatcher {
     /// Sends an event of the worker's own, at once.
     pub async fn worker(&self, kind: &str, fields: impl Serialize) -> Result<(), Error> {
         let inner = &*self.0;
+        inner.told.inc();
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
         let notice = self.notice(kind, serde_json::to_vec(&event)?);
         inner.transport.broadcast(&[notice]).await?;

@@ -74,6 +74,12 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// The name to show: `shadow`, if there is one.
+    pub fn shown(&self) -> &str {
+        let shadow = self.shadow.as_deref().filter(|name| !name.is_empty());
+        shadow.unwrap_or(&self.task)
+    }
+
     /// The header `eta` as an instant.
     pub fn eta(&self) -> Result<Option<DateTime<Utc>>, DecodeError> {
         read_instant("eta", self.eta.as_deref())

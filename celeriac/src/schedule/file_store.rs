@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
 use crate::canvas::new_id;
+use crate::durable::{parent, write};
 use crate::error::Error;
 use crate::message::Envelope;
 use crate::transport::{Outgoing, Transport};
@@ -272,22 +273,6 @@ fn read<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
         std::fs::rename(path, aside)?;
         Ok(T::default())
     })
-}
-
-/// Writes a file, whole or not at all.
-fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(&serde_json::to_vec_pretty(content)?)?;
-    file.sync_all()?;
-    std::fs::rename(draft, path)?;
-    // The rename itself must survive, too.
-    File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn parent(path: &Path) -> Option<&Path> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
 }
 
 /// A number for the file as it is.

@@ -73,6 +73,10 @@ pub trait Transport: Fanout {
         patience: Duration,
     ) -> Result<Vec<Delivery>, Error>;
 
+    /// Deletes what waits in the queues; how many messages. As
+    /// `app.control.purge`.
+    async fn purge(&self, queues: &[Arc<str>]) -> Result<u64, Error>;
+
     /// Settles a delivery: its message is done with.
     async fn ack(&self, tag: &Tag) -> Result<(), Error>;
 

@@ -23,6 +23,24 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// Leaving may not hold up the end for longer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// Waits until the broker answers, or the shutdown begins.
+pub(super) async fn connect(shared: &Shared) {
+    let mut pause = SHORTEST_PAUSE;
+    let queues = shared.queues.names();
+    loop {
+        let connected = tokio::select! {
+            connected = shared.app.transport().declare(&queues) => connected,
+            () = shared.shutdown.warm() => return,
+        };
+        let Err(error) = connected else {
+            break;
+        };
+        pause = after_loss(shared, &error, pause).await;
+    }
+    shared.link.set_fetched(true);
+    tracing::info!("Connected to {}", shared.app.broker_address());
+}
+
 /// Takes messages and starts their lives until the shutdown begins.
 pub(super) async fn consume(shared: &Arc<Shared>) {
     let mut pause = SHORTEST_PAUSE;
@@ -43,6 +61,7 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
         match fetched {
             Ok((deliveries, permits)) => {
                 pause = SHORTEST_PAUSE;
+                shared.link.set_fetched(true);
                 start(shared, deliveries, permits);
                 if std::mem::take(&mut lost) {
                     catch_up(shared);
@@ -51,12 +70,7 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
             Err(error) => {
                 declared = false;
                 lost = true;
-                complain(shared, &error, pause);
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = shared.shutdown.warm() => return,
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = after_loss(shared, &error, pause).await;
             }
         }
     }
@@ -78,6 +92,7 @@ async fn fetch(
         *declared = true;
     }
     let room = shared.pool.room().await;
+    let _fetching = shared.link.fetching();
     let deliveries = transport
         .fetch(queues, room.num_permits(), PATIENCE)
         .await?;
@@ -106,10 +121,23 @@ fn begin(shared: &Shared, mut life: Pin<Box<impl Future<Output = ()> + Send + 's
 
 /// Learns what others were told while the connection was lost.
 fn catch_up(shared: &Arc<Shared>) {
+    shared.metrics.reconnects.inc();
+    tracing::info!("Connected to {}", shared.app.broker_address());
     if shared.society.mingle {
         let shared = Arc::clone(shared);
         tokio::spawn(async move { control::mingle(&shared).await });
     }
+}
+
+/// Waits for a while; how long the next one is to be.
+async fn after_loss(shared: &Shared, error: &Error, pause: Duration) -> Duration {
+    shared.link.set_fetched(false);
+    complain(shared, error, pause);
+    tokio::select! {
+        () = sleep(pause) => {}
+        () = shared.shutdown.warm() => {}
+    }
+    (pause * 2).min(LONGEST_PAUSE)
 }
 
 fn complain(shared: &Shared, error: &Error, pause: Duration) {
@@ -124,7 +152,9 @@ fn complain(shared: &Shared, error: &Error, pause: Duration) {
 pub(super) async fn tend(shared: Arc<Shared>) {
     let transport = shared.app.transport();
     loop {
-        if let Err(error) = transport.tend(&shared.nodename).await {
+        let tended = transport.tend(&shared.nodename).await;
+        shared.link.set_tended(tended.is_ok());
+        if let Err(error) = tended {
             tracing::warn!(%error, "cannot renew what is held");
         }
         sleep(transport.tend_interval()).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::metrics::{Ending, Stopwatch};
 use super::pool::Slot;
 use super::requests::Place;
 use super::settle::{GaveUp, Outcome, Settlement, bury, store};
@@ -29,10 +30,15 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
         let _ = refuse_unknown(&shared, &delivery, request).await;
         return;
     };
-    tracing::info!("Task {}[{}] received", headers.task, headers.id);
+    tracing::info!("Task {}[{}] received", headers.shown(), headers.id);
+    let stopwatch = Stopwatch::arrived(&shared.metrics, &headers.task);
     let settlement = Settlement::new(&shared, &delivery, &task, request);
     let place = shared.requests.hold(settlement.context().clone());
-    let life = Life { settlement, place };
+    let life = Life {
+        settlement,
+        place,
+        stopwatch,
+    };
     if matches!(life.pass(room).await, Some(Err(GaveUp))) {
         tracing::error!("a task could not be settled; it runs again");
     }
@@ -64,7 +70,7 @@ async fn refuse_unknown(
 ) -> Result<(), GaveUp> {
     let name = request.headers().task.clone();
     tracing::error!(
-        "Received unregistered task of type '{name}'[{}]. The message has been kept in the dead-letter list.",
+        "Received unregistered task of type '{name}'.\nThe message has been kept in the dead-letter list: {}",
         request.headers().id
     );
     let failure = Failure::new("celery.exceptions.NotRegistered", name.clone());
@@ -85,6 +91,7 @@ async fn refuse_unknown(
 struct Life<'a> {
     settlement: Settlement<'a>,
     place: Place<'a>,
+    stopwatch: Stopwatch<'a>,
 }
 
 impl<'a> Life<'a> {
@@ -105,6 +112,7 @@ impl<'a> Life<'a> {
         self.unless_revoked().await?;
         self.tell(&TaskEvent::Received);
         let room = self.await_eta(room).await?;
+        self.stopwatch.due();
         self.await_turn().await?;
         let slot = self.unless_stopped(self.shared().pool.slot()).await?;
         // What follows may compute: not among the first steps, which the
@@ -156,7 +164,11 @@ impl<'a> Life<'a> {
 
     async fn revoke(&self, reason: &'static str) {
         let headers = self.request().headers();
-        tracing::info!("Discarding revoked task: {}[{}]", headers.task, headers.id);
+        tracing::info!(
+            "Discarding revoked task: {}[{}]",
+            headers.shown(),
+            headers.id
+        );
         let _ = self
             .end(Outcome::Revoked(reason), Duration::ZERO, None)
             .await;
@@ -188,6 +200,7 @@ impl<'a> Life<'a> {
         }
         settlement.begin();
         self.place.activate(settlement.task().name());
+        self.stopwatch.started();
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {
             settlement.store_started().await;
@@ -260,7 +273,10 @@ impl<'a> Life<'a> {
             true => outcome::news(&self.settlement, &outcome, runtime, signum),
             false => Vec::new(),
         };
+        let ending = Ending::from(&outcome);
         self.settlement.settle(outcome, runtime).await?;
+        let ending = self.settlement.failure().map_or(ending, |_| Ending::Failed);
+        self.stopwatch.ended(ending, runtime);
         let news = match self.settlement.failure() {
             Some(failure) => outcome::failed(&self.settlement, failure),
             None => news,
@@ -272,7 +288,7 @@ impl<'a> Life<'a> {
     /// A cold shutdown: what is not acknowledged yet runs again elsewhere.
     async fn abandon(&self) -> Result<(), GaveUp> {
         let headers = self.request().headers();
-        tracing::warn!("Task {}[{}] was cut off", headers.task, headers.id);
+        tracing::warn!("Task {}[{}] was cut off", headers.shown(), headers.id);
         match self.settlement.acks_late() {
             true => self.settlement.requeue().await,
             false => Ok(()),

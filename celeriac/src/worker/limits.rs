@@ -58,8 +58,9 @@ pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outco
 async fn soft_limit(context: &Context, limit: Option<f64>) {
     after(limit).await;
     tracing::warn!(
-        "Soft time limit ({}s) exceeded for {}",
+        "Soft time limit ({}s) exceeded for {}[{}]",
         limit.unwrap_or_default(),
+        context.headers().shown(),
         context.id()
     );
     if context.strike_soft_limit() {

@@ -15,10 +15,14 @@
 //! - `follow`: callbacks, chains and what replaces a task
 //! - `chord`: members of a chord's header
 //! - `errback`: what fails with a task, and who is told
+//! - `state_db`: what is known over a restart
+//! - `link`, `metrics`, [`Monitor`]: how the worker does, for its orchestrator
+//! - `banner`: who it is, for people
 //! - `shared`: what these parts share
 //! - [`Shutdown`]: warm and cold
 
 pub(crate) mod autoscale;
+mod banner;
 mod builtins;
 mod chord;
 mod consumer;
@@ -26,6 +30,9 @@ mod errback;
 mod follow;
 mod life;
 pub(crate) mod limits;
+mod link;
+mod metrics;
+mod monitor;
 mod outcome;
 pub(crate) mod pool;
 pub(crate) mod queues;
@@ -34,6 +41,7 @@ pub(crate) mod revoked;
 mod settle;
 mod shared;
 mod shutdown;
+mod state_db;
 mod stop;
 pub(crate) mod tuning;
 
@@ -41,18 +49,21 @@ use std::any::{Any, TypeId};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::{App, hostname};
+use crate::app::App;
 use crate::control;
 use crate::error::Error;
 use crate::events::heartbeat;
+use crate::nodename::default_nodename;
 use crate::stubs;
 use crate::task::{States, Task, Tasks};
 
+pub use monitor::{METRICS_TYPE, Monitor};
 pub use settle::Outcome;
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
 
 use shared::Society;
+use state_db::StateDb;
 
 /// A worker that is being set up.
 ///
@@ -80,6 +91,7 @@ pub struct Worker {
     autoscale: Option<(usize, usize)>,
     task_events: bool,
     society: Society,
+    monitor: Monitor,
 }
 
 impl Worker {
@@ -96,7 +108,7 @@ impl Worker {
             tasks: builtins::tasks(),
             states: States::new(),
             queues: names.into_iter().map(Arc::from).collect(),
-            nodename: format!("celery@{}", hostname()),
+            nodename: default_nodename(None),
             concurrency: settings.worker_concurrency.unwrap_or_else(cores).max(1),
             autoscale: None,
             task_events: settings.worker_send_task_events,
@@ -105,6 +117,7 @@ impl Worker {
                 mingle: true,
                 gossip: true,
             },
+            monitor: Monitor::default(),
             app,
         }
     }
@@ -136,6 +149,15 @@ impl Worker {
             .into_iter()
             .map(|queue| queue.as_ref().into())
             .collect();
+        self
+    }
+
+    /// Leaves these queues alone (`-X`).
+    #[must_use]
+    pub fn exclude_queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        for excluded in queues {
+            self.queues.retain(|queue| **queue != *excluded.as_ref());
+        }
         self
     }
 
@@ -189,6 +211,25 @@ impl Worker {
         self
     }
 
+    /// Deletes what waits in its queues; how many messages (`--purge`). None
+    /// of them is kept.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] when the broker is away.
+    pub async fn purge(&self) -> Result<u64, Error> {
+        self.app.transport().purge(&self.queues).await
+    }
+
+    /// Watches it, from now until after it has ended.
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
+    }
+
+    /// Its application.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Its nodename.
     pub fn name(&self) -> &str {
         &self.nodename
@@ -221,10 +262,16 @@ impl Worker {
 
     /// Works until `shutdown` says otherwise. Errors as [`run`](Self::run).
     pub async fn run_until(self, shutdown: Shutdown) -> Result<(), Error> {
-        let society = self.society;
+        let (society, monitor) = (self.society, self.monitor.clone());
         let shared = Arc::new(self.share(shutdown));
+        let state_db = StateDb::open(&shared)?;
+        monitor.watch(&shared);
+        consumer::connect(&shared).await;
         // Aborted when dropped, at the end.
         let mut services = shared.serve();
+        if let Some(state_db) = &state_db {
+            services.spawn(Arc::clone(state_db).keep(Arc::clone(&shared)));
+        }
         if society.mingle {
             control::mingle(&shared).await;
         }
@@ -241,6 +288,9 @@ impl Worker {
         }
         services.shutdown().await;
         consumer::leave(&shared).await;
+        if let Some(state_db) = state_db {
+            state_db.save(&shared).await;
+        }
         match shared.shutdown.is_cold() {
             true => Err(Error::ColdShutdown),
             false => Ok(()),

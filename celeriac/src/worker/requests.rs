@@ -161,6 +161,13 @@ impl Requests {
         table.held.len() - table.held.values().filter(scheduled).count()
     }
 
+    /// How many wait for their eta.
+    pub fn scheduled(&self) -> usize {
+        let table = self.table();
+        let scheduled = |held: &&Held| held.stage == Stage::Scheduled;
+        table.held.values().filter(scheduled).count()
+    }
+
     /// How many have been started.
     pub fn processed(&self) -> u64 {
         self.table().processed

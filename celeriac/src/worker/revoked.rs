@@ -43,6 +43,32 @@ impl Revoked {
         }
     }
 
+    /// Revokes tasks again that were revoked before a restart, each with the
+    /// time since.
+    pub fn restore(&self, ids: impl IntoIterator<Item = (Arc<str>, Duration)>) {
+        let mut revoked = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        for (id, age) in ids {
+            revoked.add(id, now.checked_sub(age).unwrap_or(now));
+        }
+        revoked.purge(now);
+    }
+
+    /// The ids, the oldest first, each with the time since it was revoked.
+    pub fn ages(&self) -> Vec<(Arc<str>, Duration)> {
+        let mut revoked = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        revoked.purge(now);
+        let age = |(id, at): &(Arc<str>, Instant)| (Arc::clone(id), now.duration_since(*at));
+        revoked.order.values().map(age).collect()
+    }
+
+    /// How often one has been revoked.
+    pub fn count(&self) -> u64 {
+        let revoked = self.ids.read().unwrap_or_else(PoisonError::into_inner);
+        revoked.next
+    }
+
     /// Revokes tasks that have one of these values as this stamp.
     pub fn add_stamps(&self, header: &str, stamps: Vec<Value>) {
         let mut revoked = self.stamps.write().unwrap_or_else(PoisonError::into_inner);

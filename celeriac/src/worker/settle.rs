@@ -1,6 +1,7 @@
 //! What a run leaves behind: result, retry, followers; and then, only then,
 //! the acknowledgement.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -148,7 +149,7 @@ impl<'a> Settlement<'a> {
             tracing::error!("cannot send what follows {}: {error}", self.context.id());
         }
         self.end(true).await?;
-        self.log_end("Task already completed successfully.", false);
+        self.log(format_args!("already completed successfully."));
         Ok(())
     }
 
@@ -164,7 +165,7 @@ impl<'a> Settlement<'a> {
             Outcome::Retry(retry) => self.retry(retry).await,
             Outcome::Replace(signature) => self.replace(*signature).await,
             Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
-            Outcome::Ignore => self.end(true).await,
+            Outcome::Ignore => self.ignore().await,
             Outcome::Revoked(reason) => self.revoke(reason).await,
         }
     }
@@ -188,10 +189,8 @@ impl<'a> Settlement<'a> {
             self.count(member, states::SUCCESS, &value).await?;
         }
         self.end(true).await?;
-        self.log_end(
-            &format!("succeeded in {}s: {shown}", runtime.as_secs_f64()),
-            false,
-        );
+        let runtime = runtime.as_secs_f64();
+        self.log(format_args!("succeeded in {runtime}s: {shown}"));
         Ok(())
     }
 
@@ -204,12 +203,24 @@ impl<'a> Settlement<'a> {
     async fn time_out(&self, limit: f64) -> Result<(), GaveUp> {
         let class = "billiard.exceptions.TimeLimitExceeded";
         // A whole number is written without a fraction, as Python has it.
-        let limit = match limit.fract() {
+        let limit: Value = match limit.fract() {
             0.0 => (limit as i64).into(),
             _ => limit.into(),
         };
+        let headers = self.request().headers();
+        tracing::error!(
+            "Hard time limit ({limit}s) exceeded for {}[{}]",
+            headers.shown(),
+            headers.id
+        );
         self.fail_with(Failure::with_args(class, vec![limit]), None)
             .await
+    }
+
+    async fn ignore(&self) -> Result<(), GaveUp> {
+        self.end(true).await?;
+        self.log(format_args!("ignored"));
+        Ok(())
     }
 
     async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
@@ -224,7 +235,10 @@ impl<'a> Settlement<'a> {
         self.fail_dependents(&failure, traceback.as_deref()).await?;
         self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
             .await?;
-        self.log_end(&format!("raised unexpected: {failure}"), true);
+        if let Some(traceback) = traceback {
+            let (shown, traceback) = (failure.repr(), traceback.trim_end());
+            self.log_error(format_args!("raised unexpected: {shown}\n{traceback}"));
+        }
         // It fails only once.
         let _ = self.failure.set(failure);
         Ok(())
@@ -275,7 +289,7 @@ impl<'a> Settlement<'a> {
             return self.fail(Failure::from(error)).await;
         }
         self.end(true).await?;
-        self.log_end("ignored", false);
+        self.log(format_args!("ignored"));
         Ok(())
     }
 
@@ -315,7 +329,7 @@ impl<'a> Settlement<'a> {
         let message = Outgoing { queue, envelope };
         self.submit(&Sending::message(message)).await?;
         self.end(true).await?;
-        self.log_end(&format!("retry: {reason}"), false);
+        self.log(format_args!("retry: {reason}"));
         Ok(())
     }
 
@@ -365,7 +379,13 @@ impl<'a> Settlement<'a> {
                 bury(self.shared, self.delivery, reason).await?;
             }
         }
-        self.log_end(&format!("rejected: {reason}"), true);
+        let headers = self.request().headers();
+        let python = if requeue { "True" } else { "False" };
+        tracing::warn!(
+            "Task {}[{}] reject requeue={python}: {reason}",
+            headers.shown(),
+            headers.id
+        );
         Ok(())
     }
 
@@ -377,9 +397,7 @@ impl<'a> Settlement<'a> {
         }
         self.count(self.member(), states::REVOKED, &exception)
             .await?;
-        self.ack().await?;
-        self.log_end(&format!("was revoked: {reason}"), false);
-        Ok(())
+        self.ack().await
     }
 
     /// Settles a late acknowledgement; an early one is long done.
@@ -444,13 +462,14 @@ impl<'a> Settlement<'a> {
         insist(self.shared, "requeue", || transport.requeue(tag)).await
     }
 
-    fn log_end(&self, how: &str, bad: bool) {
+    fn log(&self, how: fmt::Arguments<'_>) {
         let headers = self.request().headers();
-        if bad {
-            tracing::error!("Task {}[{}] {how}", headers.task, headers.id);
-        } else {
-            tracing::info!("Task {}[{}] {how}", headers.task, headers.id);
-        }
+        tracing::info!("Task {}[{}] {how}", headers.shown(), headers.id);
+    }
+
+    fn log_error(&self, how: fmt::Arguments<'_>) {
+        let headers = self.request().headers();
+        tracing::error!("Task {}[{}] {how}", headers.shown(), headers.id);
     }
 }
 
@@ -478,6 +497,7 @@ pub(super) async fn store(shared: &Shared, meta: &TaskMeta) -> Result<(), GaveUp
 
 /// Keeps a message that nobody can run, and settles it.
 pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), GaveUp> {
+    shared.metrics.dead_letters.inc();
     let transport = shared.app.transport();
     insist(shared, "dead-letter", || {
         transport.dead_letter(delivery, reason)

@@ -8,6 +8,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use super::autoscale::{self, Autoscaler};
+use super::link::Link;
+use super::metrics::Metrics;
 use super::pool::Pool;
 use super::queues::Queues;
 use super::requests::Requests;
@@ -54,6 +56,10 @@ pub(crate) struct Shared {
     pub tunings: Tunings,
     /// Tells monitors.
     pub events: Dispatcher,
+    /// Whether the broker answers.
+    pub(super) link: Link,
+    /// What is counted.
+    pub(super) metrics: Metrics,
     pub(super) society: Society,
     pub elections: Elections,
     pub samples: Samples,
@@ -70,8 +76,17 @@ impl Worker {
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
         let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
         let nodename: Arc<str> = self.nodename.into();
+        let events = Dispatcher::new(
+            Arc::clone(self.app.transport()),
+            self.app.clock().clone(),
+            Arc::clone(&nodename),
+            &settings.event_exchange,
+            self.task_events,
+        );
         Shared {
             tunings: Tunings::new(&self.tasks, settings),
+            metrics: Metrics::new(self.tasks.keys(), events.told()),
+            link: Link::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues: Queues::new(self.queues),
@@ -81,13 +96,7 @@ impl Worker {
             settling: Semaphore::new(SETTLING),
             requests: Requests::default(),
             revoked: Revoked::from_env(),
-            events: Dispatcher::new(
-                Arc::clone(self.app.transport()),
-                self.app.clock().clone(),
-                Arc::clone(&nodename),
-                &settings.event_exchange,
-                self.task_events,
-            ),
+            events,
             nodename,
             society: self.society,
             elections: Elections::default(),
@@ -109,21 +118,9 @@ impl Shared {
         }
     }
 
-    /// Tells who the worker is, in its log.
+    /// Says that it takes messages from now on.
     pub(super) fn announce(&self) {
-        let settings = self.app.settings();
-        tracing::info!(
-            transport = self.app.broker_address(),
-            results = settings
-                .result_backend
-                .as_deref()
-                .map(crate::error::hide_password),
-            concurrency = self.pool.size(),
-            queues = self.queues.names().join(","),
-            tasks = self.tasks.len(),
-            "{} ready.",
-            self.nodename
-        );
+        tracing::info!("{} ready.", self.nodename);
     }
 
     /// Starts what goes on beside the messages.

@@ -1,6 +1,7 @@
 //! How a worker is told to end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +18,7 @@ pub struct Shutdown(Arc<Phases>);
 struct Phases {
     warm: CancellationToken,
     cold: CancellationToken,
+    interrupted: AtomicBool,
 }
 
 impl Shutdown {
@@ -37,7 +39,10 @@ impl Shutdown {
         tokio::spawn(async move {
             tokio::select! {
                 _ = term.recv() => told.begin(),
-                _ = interrupt.recv() => told.begin(),
+                _ = interrupt.recv() => {
+                    told.0.interrupted.store(true, Ordering::Relaxed);
+                    told.begin();
+                }
                 _ = quit.recv() => return told.cool_after(soft).await,
             }
             tokio::select! {
@@ -62,13 +67,13 @@ impl Shutdown {
 
     /// Begins a warm shutdown.
     pub fn begin(&self) {
-        tracing::warn!("Warm shutdown: waiting for running tasks");
+        tracing::warn!("worker: Warm shutdown (MainProcess)");
         self.0.warm.cancel();
     }
 
     /// Begins a cold shutdown.
     pub fn cool(&self) {
-        tracing::warn!("Cold shutdown");
+        tracing::warn!("worker: Cold shutdown (MainProcess)");
         self.0.warm.cancel();
         self.0.cold.cancel();
     }
@@ -86,6 +91,11 @@ impl Shutdown {
     /// Whether nothing new is to be begun.
     pub fn is_warm(&self) -> bool {
         self.0.warm.is_cancelled()
+    }
+
+    /// Whether INT has begun it, Ctrl-C in a terminal: Celery ends with 1 then.
+    pub fn is_interrupted(&self) -> bool {
+        self.0.interrupted.load(Ordering::Relaxed)
     }
 
     /// Whether what runs is to be dropped.

@@ -142,6 +142,17 @@ impl Transport for RedisTransport {
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 
+    async fn purge(&self, queues: &[Arc<str>]) -> Result<u64, Error> {
+        let mut purged = 0;
+        for (list, _) in self.keys.lists(queues, 0) {
+            let mut pipeline = ::redis::pipe();
+            pipeline.atomic().llen(&list).del(&list).ignore();
+            let (length,): (u64,) = pipeline.query_async(&mut self.connection()).await?;
+            purged += length;
+        }
+        Ok(purged)
+    }
+
     async fn fetch(
         &self,
         queues: &[Arc<str>],

@@ -1,0 +1,139 @@
+//! What some options take.
+
+use std::str::FromStr;
+
+use clap::ValueEnum;
+
+use crate::nodename::{UnknownKey, default_nodename, host_format};
+
+/// Celery's names of levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+#[expect(missing_docs, reason = "they are their names")]
+pub enum LogLevel {
+    Debug,
+    #[default]
+    Info,
+    Warning,
+    Error,
+    Critical,
+    Fatal,
+}
+
+impl LogLevel {
+    /// As [`log::init_at`](crate::log::init_at) takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// `-O`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "both are the same here")]
+pub enum Optimization {
+    Default,
+    Fair,
+}
+
+/// `-c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// So many.
+    Slots(usize),
+    /// One for each core that there is for this process.
+    Auto,
+    /// As the settings say; `0` for Celery.
+    Configured,
+}
+
+impl FromStr for Concurrency {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(0) => Ok(Self::Configured),
+            Ok(slots) => Ok(Self::Slots(slots)),
+            Err(_) if text == "auto" => Ok(Self::Auto),
+            Err(_) => Err("must be a non-negative integer or 'auto'"),
+        }
+    }
+}
+
+/// `--autoscale`: two numbers in any order, or the larger alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Autoscale {
+    /// The most slots.
+    pub max: usize,
+    /// The fewest.
+    pub min: usize,
+}
+
+impl FromStr for Autoscale {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
+        let (a, b) = match numbers.as_deref() {
+            Ok(&[max]) => (max, 0),
+            Ok(&[a, b]) => (a, b),
+            _ => return Err("expected one integer or two with a comma between"),
+        };
+        Ok(Self {
+            max: a.max(b),
+            min: a.min(b),
+        })
+    }
+}
+
+/// No value: the option is refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Refused {}
+
+pub(super) fn no_beat(_: &str) -> Result<Refused, &'static str> {
+    Err("a worker has no beat in it: run a beat of its own")
+}
+
+pub(super) fn no_detach(_: &str) -> Result<Refused, &'static str> {
+    Err("a worker stays in the foreground: systemd or a container puts it into the background")
+}
+
+/// `-n`, expanded.
+pub(super) fn nodename(text: &str) -> Result<String, UnknownKey> {
+    host_format(&default_nodename(Some(text)))
+}
+
+pub(super) fn seconds(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=f64::from(u32::MAX)).contains(&seconds) => Ok(seconds),
+        _ => Err("must be a number of seconds, 0 to 4294967295"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_come_in_any_order() {
+        let bounds = |max, min| Ok(Autoscale { max, min });
+        assert_eq!("3,10".parse(), bounds(10, 3));
+        assert_eq!("10,3".parse(), bounds(10, 3));
+        assert_eq!("10".parse(), bounds(10, 0));
+        assert!("1,2,3".parse::<Autoscale>().is_err() && "x".parse::<Autoscale>().is_err());
+    }
+
+    #[test]
+    fn concurrency_is_a_number_or_auto() {
+        assert_eq!("4".parse(), Ok(Concurrency::Slots(4)));
+        assert_eq!("auto".parse(), Ok(Concurrency::Auto));
+        assert_eq!("0".parse(), Ok(Concurrency::Configured));
+        assert!("-1".parse::<Concurrency>().is_err());
+    }
+}
