@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
-# The programs of the service, a target each: worker, beat, api and migrate.
-# Only the worker carries libtorch and the sentence encoder.
+# The programs of the service, a target each: worker, beat, api, migrate, and
+# Flower beside them. Only the worker carries libtorch and the sentence encoder.
 #
 #   docker build --target worker --tag celeriac-worker .
 
@@ -47,6 +47,17 @@ COPY celeryconfig.toml ./
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001
 VOLUME /srv/celeriac/var
+
+FROM python:3.13-slim-bookworm AS flower
+COPY scripts/tools.txt /tmp/
+RUN pip install --no-cache-dir --requirement /tmp/tools.txt
+USER 10001
+WORKDIR /tmp
+EXPOSE 5555
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5555/healthcheck')"]
+ENTRYPOINT ["celery"]
+CMD ["flower"]
 
 FROM runtime AS migrate
 COPY --from=build /out/migrate /usr/local/bin/

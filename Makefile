@@ -5,7 +5,7 @@
 .PHONY: help run test build setup lint clean
 
 help:
-	@echo 'make run    start the whole service here: Redis, worker, beat and API'
+	@echo 'make run    start the whole service here: Redis, worker, beat, API and Flower'
 	@echo 'make test   run every check and test'
 	@echo 'make build  build the programs into target/release'
 	@echo 'make setup  install and fetch what is missing'

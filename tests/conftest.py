@@ -7,6 +7,7 @@ from celery import Celery, uuid
 from celery.result import AsyncResult
 
 from support.failure_logs import pytest_runtest_makereport  # noqa: F401
+from support.fleet import Fleet
 from support.lane import Lane
 from support.redis_server import RedisServer
 from support.waiting import until
@@ -82,6 +83,16 @@ def python(app, redis, tmp_path_factory):
     """The lane that a Python worker serves."""
     with serving(python_worker, app, redis, tmp_path_factory.mktemp("python")) as lane:
         yield lane
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory):
+    """A Python worker, two Rust workers and Flower, with a Redis of their own."""
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"))
+    try:
+        yield fleet.ready()
+    finally:
+        fleet.stop()
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
-"""`celery inspect` and Flower see a Rust worker as they see a Python one."""
+"""What is asked of a worker is answered by a Rust worker as by a Python one."""
 
 import json
-import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,7 +11,7 @@ from celery import uuid
 
 from support.lane import Lane
 from support.waiting import until
-from support.workers import TESTS, python_worker, rust_worker
+from support.workers import python_worker, rust_worker
 
 KINDS = (python_worker, rust_worker)
 
@@ -163,26 +160,6 @@ def test_only_those_who_are_meant_answer(busy):
     assert who(pattern="*@elsewhere", matcher="glob") == nobody
     assert who(pattern="busy-(rust|c).*", matcher="pcre") == me
     assert who(pattern="rust", matcher="pcre") == nobody
-
-
-def celery(redis, *arguments):
-    """The command line that people use."""
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-b", redis.url, *arguments],
-        env={**os.environ, "PYTHONPATH": str(TESTS)}, cwd=TESTS,
-        capture_output=True, text=True, check=True, timeout=30,
-    ).stdout
-
-
-def test_the_command_line_sees_the_worker(busy, redis):
-    _, lane = busy
-    to = ["-d", lane.node, "-t", "5", "--json"]
-    assert json.loads(celery(redis, "inspect", *to, "ping")) == {lane.node: {"ok": "pong"}}
-    stats = json.loads(celery(redis, "inspect", *to, "stats"))[lane.node]
-    assert stats["pool"]["max-concurrency"] == 2
-    active = json.loads(celery(redis, "inspect", *to, "active"))[lane.node]
-    assert {task["id"] for task in active} == {task.id for task in lane.running}
-    assert f"{lane.node}: OK" in celery(redis, "status", "-d", lane.node)
 
 
 def test_a_reply_that_nobody_collects_expires(busy, redis):

@@ -29,6 +29,7 @@ class Service:
             **os.environ,
             "CELERIAC_VAR": str(self.var),
             "CELERIAC_API_PORT": "0",
+            "CELERIAC_FLOWER_PORT": "0",
             **environment,
         }
         # What an outer `make test` says to its own children.
@@ -97,6 +98,11 @@ class Service:
             except OSError:
                 pass  # It has ended since, or is not ours to look at.
         return found
+
+    def command_lines(self):
+        """The same, with the whole command of each."""
+        return {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                for pid in self.processes()}
 
     def setting(self, name):
         """What the service tells its users in a file."""

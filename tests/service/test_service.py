@@ -1,13 +1,18 @@
 """From a transcript to the API, started as the README says, with Python looking on."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import sys
 import time
+import urllib.error
 
 import pytest
 
 from running import PROGRAMS, ROOT, START, Service, pasted
+from support.flower import Flower
 from support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
@@ -58,6 +63,33 @@ def test_the_documentation_is_where_the_terminal_says(service):
     assert "<html" in page.lower()
 
 
+def test_flower_is_where_the_terminal_says_and_shows_the_worker(service):
+    url = re.search(r"^  Flower +(http://127\.0\.0\.1:\d+)$", service.terminal, re.MULTILINE)[1]
+    assert url == service.setting("CELERIAC_FLOWER_URL")
+    flower = Flower(url)
+
+    def counted():
+        workers = flower.get("/workers?json=1")["data"]
+        return workers and workers[0]["status"] and workers[0]["task-succeeded"]
+
+    before = flower.shows(counted, "the worker is online, and has run tasks")
+    service.app.send_task("insights.process", kwargs={"call": CALL}).get(timeout=10)
+    flower.shows(lambda: counted() > before, "it has run one more")
+    # Whoever may look may not steer: there is no password.
+    with pytest.raises(urllib.error.HTTPError, match="40[13]"):
+        flower.post("/api/task/send-task/ingest.run")
+
+
+def test_the_service_does_not_need_flower(service):
+    killed = [pid for pid, command in service.command_lines().items() if " flower " in command]
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not set(killed) & service.processes().keys(), "Flower has gone", 5)
+    service.app.send_task("insights.process", kwargs={"call": CALL}).get(timeout=10)
+    assert service.make.poll() is None
+
+
 def test_nobody_reads_calls_without_a_token(service):
     status, answer = service.ask("/api/v1/calls/")
     assert status == 401 and answer["detail"]
@@ -70,6 +102,27 @@ def test_python_has_a_call_processed(service):
     assert call["agent_id"] == "python"
     assert call["agent_talk_ratio"] == 0.48
     assert call["customer_sentiment_score"] < 0
+
+
+def test_python_calls_it_by_its_stub(service, tmp_path):
+    """As docs/python-and-rust.md says: a module that takes the place of the tasks' own."""
+    with (tmp_path / "insights.py").open("w") as module:
+        subprocess.run([PROGRAMS, "stubs", "insights"], cwd=ROOT, stdout=module, check=True)
+    script = f"""
+import inspect, json
+from celery import Celery
+app = Celery(broker={service.redis_url!r}, backend={service.redis_url!r})
+app.conf.task_routes = {{"insights.*": {{"queue": "insights"}}}}
+import insights
+assert insights.process.name == "insights.process"
+assert list(inspect.signature(insights.process).parameters) == ["call"]
+print(json.dumps(insights.process.delay(call={CALL!r}).get(timeout=10)))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False,
+                         capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert service.get(f"/api/v1/calls/{result['call_id']}")["agent_id"] == "python"
 
 
 def test_a_second_delivery_changes_nothing(service):

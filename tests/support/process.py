@@ -11,9 +11,9 @@ started = []
 
 
 class Process:
-    def __init__(self, name, argv, directory, env=None):
+    def __init__(self, name, argv, directory, env=None, log=None):
         self.name = name
-        self.log = directory / f"{name}.log"
+        self.log = log or directory / f"{name}.log"
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(
                 [str(part) for part in argv],

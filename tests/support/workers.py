@@ -50,10 +50,11 @@ def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings
     return Process(node, argv, directory, environment(redis, effects))
 
 
-def python_worker(redis, effects, directory, node, queues, concurrency=2, settings=None):
+def python_worker(redis, effects, directory, node, queues, concurrency=2, settings=None,
+                  options=()):
     argv = [sys.executable, "-m", "celery", "-A", "support.app", "worker",
             "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
-            "--loglevel", "INFO"]
+            "--loglevel", "INFO", *options]
     env = environment(redis, effects)
     env["INTEROP_SETTINGS"] = json.dumps({**SETTINGS, **(settings or {})})
     return Process(node, argv, directory, env)
