@@ -23,7 +23,7 @@ def test_a_success_is_not_repeated(lane, redis, tmp_path, asked, expected):
         assert last.get(timeout=15) == expected
         worker.wait_for_log(f"identity[{last.id}] succeeded")
         log = worker.log.read_text()
-        assert log.count("store_success_then_reject") == 4, log
+        assert log.count("store_success_then_reject[") == 4, log
         assert ("already completed" in log) == asked
         until(lambda: lane.held() == 0, "the message is acknowledged")
     finally:
