@@ -28,9 +28,10 @@ fn unless_autoscaled(shared: &Shared, method: &str) -> Result<(), Refusal> {
     }
 }
 
-/// There are no processes to restart, and no modules to load again.
+/// Replaces the child processes; there are no modules to load again.
 pub(super) fn restart(shared: &Shared) -> Result<Answer, Refusal> {
     if shared.app.settings().worker_pool_restarts {
+        shared.children.restart();
         return Answer::ok("reload started");
     }
     Err(Refusal::python("ValueError", "Pool restarts not enabled"))
