@@ -42,9 +42,9 @@ def leave(code):
     os._exit(code)
 
 
-@shared_task(name="processes.fail", autoretry_for=(KeyError,), max_retries=0)
+@shared_task(name="processes.fail", autoretry_for=(ValueError,), max_retries=0)
 def fail():
-    raise KeyError("in a child")
+    raise ValueError("in a child")
 
 
 @shared_task(name="processes.spin")
@@ -88,5 +88,5 @@ def again(self):
 
 
 @shared_task(name="processes.replaced", bind=True)
-def replaced(self, value):
-    raise self.replace(signature("t.integration.tasks.identity", (value,)))
+def replaced(self, value, queue):
+    raise self.replace(signature("t.integration.tasks.identity", (value,), queue=queue))

@@ -45,7 +45,10 @@ async fn here() -> Result<u32, TaskError> {
 /// Dies by a signal.
 #[celeriac::task(name = "processes.crash", process)]
 async fn crash(#[default(9)] signum: i32) -> Result<(), TaskError> {
-    Ok(raise(Signal::try_from(signum)?)?)
+    let signal = Signal::try_from(signum)?;
+    // Rust's own handler looks at the first SEGV, and lets the second one kill.
+    raise(signal)?;
+    Ok(raise(signal)?)
 }
 
 /// Dies as often as told, and counts.
@@ -92,9 +95,9 @@ async fn leave(code: i32) -> Result<(), TaskError> {
 }
 
 /// Fails for a reason that has one.
-#[celeriac::task(name = "processes.fail", process, autoretry_for = ["KeyError"], max_retries = 0)]
+#[celeriac::task(name = "processes.fail", process, autoretry_for = ["ValueError"], max_retries = 0)]
 async fn fail() -> Result<(), TaskError> {
-    Err(Failure::new("KeyError", "in a child").into())
+    Err(Failure::new("ValueError", "in a child").into())
 }
 
 /// Computes, and listens to nobody.
@@ -166,6 +169,7 @@ async fn again(context: Context) -> Result<u32, TaskError> {
 
 /// Has another task run in its place.
 #[celeriac::task(name = "processes.replaced", process)]
-async fn replaced(value: Value, context: Context) -> Result<(), TaskError> {
-    context.replace(Signature::new("t.integration.tasks.identity").arg(value))
+async fn replaced(value: Value, queue: String, context: Context) -> Result<(), TaskError> {
+    let identity = Signature::new("t.integration.tasks.identity").arg(value);
+    context.replace(identity.queue(queue))
 }
