@@ -199,25 +199,30 @@ def test_the_soft_limit_ends_a_task_that_computes(rust):
     assert rust.worker.running
 
 
-@pytest.mark.parametrize("name", ["TERM", "KILL", "INT", "USR1"])
-def test_a_task_that_computes_is_terminated(both, monitor, name):
-    stored, events = [], []
-    for lane in both:
-        result = lane.send("processes.spin", 30)
-        until(lambda: (lane.meta(result) or {}).get("status") == "STARTED", "it runs")
-        pid = lane.meta(result)["result"]["pid"]
-        lane.app.control.revoke(
-            result.id, terminate=True, signal=name, destination=[lane.node]
-        )
-        with pytest.raises(TaskRevokedError, match="terminated"):
-            result.get(timeout=5)
-        if lane is both[1] or name in ("TERM", "KILL"):
-            until(lambda: not exists(pid), "the child is gone", 5)
-            assert lane.call("processes.pid") != pid
-        stored.append(comparable(lane.meta(result)))
-        events.append(told(monitor, lane, result.id))
-    assert not list(differences([stored[0]], [stored[1]]))
-    same(*events)
+def terminated(lane, name):
+    """What is stored of a task that is terminated by a signal while it computes."""
+    result = lane.send("processes.spin", 30)
+    until(lambda: (lane.meta(result) or {}).get("status") == "STARTED", "it runs")
+    pid = lane.meta(result)["result"]["pid"]
+    lane.app.control.revoke(result.id, terminate=True, signal=name, destination=[lane.node])
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        result.get(timeout=5)
+    until(lambda: not exists(pid), "the child is gone", 5)
+    assert lane.call("processes.pid") != pid
+    return result
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL"])
+def test_a_task_that_computes_is_terminated_as_by_python(both, monitor, name):
+    results = [terminated(lane, name) for lane in both]
+    stored = [[comparable(lane.meta(result))] for lane, result in zip(both, results)]
+    assert not list(differences(*stored))
+    same(*[told(monitor, lane, result.id) for lane, result in zip(both, results)])
+
+
+@pytest.mark.parametrize("name", ["INT", "USR1"])
+def test_a_task_that_computes_is_terminated_by_any_signal(rust, name):
+    terminated(rust, name)
 
 
 def test_a_child_is_replaced_after_so_many_runs(start, lane):
@@ -235,14 +240,13 @@ def test_a_child_is_replaced_when_it_has_too_much_memory(start, lane):
     assert lane.call("processes.pid") != first
 
 
-def test_what_a_child_sends_is_its_tasks(both):
-    for lane in both:
-        result = lane.send("processes.send", lane.queue)
-        child = result.get(timeout=10)
-        assert [node.id for node in result.children] == [child]
-        sent = lane.app.AsyncResult(child)
-        assert sent.get(timeout=10) == 1
-        assert sent._get_task_meta()["parent_id"] == result.id
+def test_what_a_child_sends_is_its_tasks(rust):
+    result = rust.send("processes.send", rust.queue)
+    child = result.get(timeout=10)
+    assert [node.id for node in result.children] == [child]
+    sent = rust.app.AsyncResult(child)
+    assert sent.get(timeout=10) == 1
+    assert rust.meta(sent)["parent_id"] == result.id
 
 
 def test_canvas_of_tasks_in_children(rust):
@@ -254,6 +258,7 @@ def test_canvas_of_tasks_in_children(rust):
     replaced = app_signature(rust, "processes.replaced", 7, rust.queue)
     assert chain(replaced, identity).delay().get(timeout=10) == 7
     assert len(group(pid for _ in range(8)).delay().get(timeout=10)) == 8
+    assert rust.worker.pid not in rust.call("celery.map", task=pid, it=[None, None])
 
 
 def exists(pid):
@@ -321,6 +326,20 @@ def test_a_child_that_dies_idle_is_replaced(prefork, lane):
 
     until(replaced, "another takes its place", interval=0.1)
     assert lane.call("identity", 1) == 1
+
+
+def test_children_that_cannot_start_are_no_reason_to_hurry(start, lane):
+    """Nor to die: what needs no child goes on, and the message is not lost."""
+    late = {"worker_proc_alive_timeout": 0.0001}
+    worker = start(rust_worker, lane, concurrency=2, settings=late)
+    lane.send("processes.pid")
+    for _ in range(3):
+        worker.wait_for_log("cannot run tasks: it could not run tasks after 100µs")
+        assert lane.call("identity", 1) == 1
+    assert worker.log.read_text().count("cannot run tasks") < 20
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(timeout=5) == 0
+    assert lane.waiting() == 1 and lane.held() == 0
 
 
 def test_pool_restart_replaces_children(start, lane):

@@ -11,7 +11,7 @@ use super::pool::Slot;
 use super::process::Lease;
 use super::requests::Place;
 use super::settle::{GaveUp, Outcome, Settlement, bury, store};
-use super::{Shared, limits, outcome};
+use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
 use crate::results::{TaskMeta, states};
@@ -184,7 +184,9 @@ impl<'a> Life<'a> {
     /// The child that the task runs in, if it does not run here.
     async fn child(&self) -> Option<Lease> {
         let children = &self.shared().children;
-        match children.run(self.settlement.task()) {
+        let mapped = builtins::mapped(self.request());
+        let mapped = mapped.and_then(|name| self.shared().tasks.get(name));
+        match children.run(mapped.unwrap_or(self.settlement.task())) {
             true => Some(children.lease().await),
             false => None,
         }
