@@ -308,11 +308,19 @@ def test_prefork_runs_all_tasks_in_children(prefork, lane):
     pool = until(lambda: full(stats(lane, prefork)["pool"]), "all are there", interval=0.1)
     assert pool["max-concurrency"] == 3
     assert lane.call("processes.here") == prefork.pid
-    (pid, *_) = pids = busy(lane, 3)
+    pids = busy(lane, 3)
     assert set(pids) == set(pool["processes"])
     node = f"{prefork.name}@test"
     active = lane.app.control.inspect([node], timeout=5).active()[node]
     assert {request["worker_pid"] for request in active} == set(pids)
+
+
+def test_children_become_more_and_fewer_with_the_slots(prefork, lane):
+    control, node = lane.app.control, f"{prefork.name}@test"
+    for change, size in ((control.pool_shrink, 1), (control.pool_grow, 4)):
+        change(abs(size - stats(lane, prefork)["pool"]["max-concurrency"]), destination=[node])
+        pool = until(lambda: full(stats(lane, prefork)["pool"]), "so many are there", interval=0.1)
+        assert pool["max-concurrency"] == size
 
 
 def test_a_child_that_dies_idle_is_replaced(prefork, lane):

@@ -6,6 +6,7 @@ use crate::worker::Shared;
 pub(super) fn grow(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
     unless_autoscaled(shared, "pool_grow")?;
     shared.pool.grow(arguments.count("n")?.unwrap_or(1));
+    shared.children.fit();
     Answer::ok("pool will grow")
 }
 
@@ -16,6 +17,7 @@ pub(super) fn shrink(shared: &Shared, arguments: &Arguments) -> Result<Answer, R
         .pool
         .shrink(count)
         .map_err(|_| Refusal::python("ValueError", "Can't shrink pool. All processes busy!"))?;
+    shared.children.fit();
     Answer::ok("pool will shrink")
 }
 

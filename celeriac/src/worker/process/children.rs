@@ -146,7 +146,9 @@ impl Children {
                 waiting
             };
             self.replenish();
-            if let Ok(child) = waiting.await {
+            if let Ok(child) = waiting.await
+                && child.is_alive()
+            {
                 return Lease::new(self.clone(), child);
             }
         }
@@ -191,6 +193,19 @@ impl Children {
         let idle = std::mem::take(&mut table.idle);
         drop(table);
         idle.into_iter().for_each(|child| self.dismiss(child, None));
+    }
+
+    /// The slots have become more, or fewer: so do children that run nothing.
+    pub fn fit(&self) {
+        let mut table = self.table();
+        let surplus = table.living.len().saturating_sub(self.0.slots.size());
+        let kept = table.idle.len().saturating_sub(surplus);
+        let surplus = table.idle.split_off(kept);
+        drop(table);
+        surplus
+            .into_iter()
+            .for_each(|child| self.dismiss(child, None));
+        self.replenish();
     }
 
     /// Starts those that are missing.
