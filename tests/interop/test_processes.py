@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from support.monitor import comparable as comparable_event
 from support.monitor import monitoring, same
 from support.twins import comparable, differences
 from support.waiting import until
-from support.workers import python_worker, rust_worker
+from support.workers import interop_worker, python_worker, rust_worker
 
 SETTINGS = {"worker_send_task_events": True}
 #: How long Python waits until it believes that a child is lost.
@@ -348,6 +349,21 @@ def test_children_that_cannot_start_are_no_reason_to_hurry(start, lane):
     worker.signal(signal.SIGTERM)
     assert worker.wait(timeout=5) == 0
     assert lane.waiting() == 1 and lane.held() == 0
+
+
+def test_what_a_task_starts_does_not_hear_the_worker(rust):
+    assert rust.apply("processes.cat").get(timeout=5) == ""
+    assert rust.call("processes.pid") != rust.worker.pid
+
+
+def test_children_are_the_program_that_the_worker_is(start, lane, tmp_path, monkeypatch):
+    program = Path(shutil.copy(interop_worker(), tmp_path / "program"))
+    monkeypatch.setenv("CELERIAC_INTEROP_WORKER", str(program))
+    start(rust_worker, lane)
+    program.unlink()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    assert lane.call("processes.pid")
 
 
 def test_pool_restart_replaces_children(start, lane):

@@ -1,6 +1,7 @@
 //! Tasks that run in child processes, and what can become of those:
 //! `processes.NAME`.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use celeriac::task::{Retry, State, Task};
@@ -11,7 +12,7 @@ use redis::aio::ConnectionManager;
 use serde_json::{Value, json};
 
 /// The family.
-pub fn tasks() -> [Task; 14] {
+pub fn tasks() -> [Task; 15] {
     [
         pid::task(),
         here::task(),
@@ -19,6 +20,7 @@ pub fn tasks() -> [Task; 14] {
         crash_late::task(),
         crash_rejected::task(),
         leave::task(),
+        cat::task(),
         fail::task(),
         spin::task(),
         listen::task(),
@@ -92,6 +94,13 @@ async fn crash_at_first(
 #[celeriac::task(name = "processes.leave", process)]
 async fn leave(code: i32) -> Result<(), TaskError> {
     std::process::exit(code)
+}
+
+/// Has another program read all that it is given.
+#[celeriac::task(name = "processes.cat", process)]
+fn cat() -> Result<String, TaskError> {
+    let read = Command::new("cat").stdin(Stdio::inherit()).output()?;
+    Ok(String::from_utf8(read.stdout)?)
 }
 
 /// Fails for a reason that has one.

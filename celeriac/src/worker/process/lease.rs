@@ -45,14 +45,11 @@ impl Lease {
         limits: Limits,
         place: &Place<'_>,
     ) -> Outcome {
-        let Some(child) = self.child.take() else {
-            // It is there until it is taken here.
-            return Outcome::WorkerLost(lost::failure(None, 0));
-        };
         let job = self.children.next_job();
+        let child = self.child.take();
         let mut running = Running {
             children: &self.children,
-            child: Some(child),
+            child,
             place,
         };
         let clock = context.app().clock();
