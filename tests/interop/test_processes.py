@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from time import sleep
 
 import pytest
 from billiard.exceptions import WorkerLostError
@@ -381,6 +382,23 @@ def test_pool_restart_replaces_children(start, lane):
 
     until(replaced, "all are replaced", interval=0.1)
     assert lane.call("processes.pid") not in before
+
+
+def test_killing_children_loses_none_of_their_late_tasks(start, lane, redis):
+    late = {"task_acks_late": True, "task_reject_on_worker_lost": True}
+    worker = start(rust_worker, lane, concurrency=4, settings={**PREFORK, **late})
+    key, killed = f"done-{lane.queue}", 0
+    for n in range(300):
+        lane.apply("interop.record", [n, key], {"pause": 0.02}, ignore_result=True)
+    while redis.client.llen(key) < 200:
+        for pid in children(worker)[:1]:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        sleep(0.05)
+    assert killed > 5, "killed too few to prove anything"
+    until(lambda: lane.waiting() == lane.held() == 0, "all are settled", 30)
+    assert set(map(int, redis.client.lrange(key, 0, -1))) == set(range(300))
+    assert redis.client.llen(key) <= 300 + killed
 
 
 def test_nothing_is_left_of_a_killed_worker(prefork, lane):
