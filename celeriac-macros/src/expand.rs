@@ -309,6 +309,7 @@ mod tests {
             ("max_retry = 3", add, "max_retries"),
             ("bind = true", add, "`Context`"),
             ("blocking", add, "without `async`"),
+            ("pool = \"process\"", add, "`process`"),
             ("name = 1", add, "tasks.add"),
             ("name = \"tasks.add(x, y)\"", add, "tasks.add"),
             ("rate_limit = \"10/y\"", add, "100/m"),

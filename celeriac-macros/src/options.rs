@@ -8,8 +8,10 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, ExprUnary, Ident, Lit, LitStr, Result, Token, UnOp};
 
 /// What each option wants to be given.
-const KNOWN: [(&str, Kind); 13] = [
+const KNOWN: [(&str, Kind); 15] = [
     ("acks_late", Kind::Flag),
+    ("process", Kind::Flag),
+    ("reject_on_worker_lost", Kind::Flag),
     ("ignore_result", Kind::Flag),
     ("time_limit", Kind::Seconds),
     ("soft_time_limit", Kind::Seconds),
@@ -104,6 +106,7 @@ fn unknown(name: &Ident) -> Error {
     let known: Vec<&str> = KNOWN.iter().map(|(known, _)| *known).collect();
     let advice = match name.to_string().as_str() {
         "bind" => "a task that knows its request takes an argument of the type `Context`".into(),
+        "pool" => "a task that runs in a child process has `process`".into(),
         "blocking" => "a task that blocks is a `fn` without `async`; nothing else is needed".into(),
         _ => format!("there are: {}", known.join(", ")),
     };

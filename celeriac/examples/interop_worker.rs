@@ -8,7 +8,8 @@
 //!
 //! Its tasks are called `t.integration.tasks.NAME`; a few that are written
 //! with rusty-celery's macro are called `rusty.NAME`, and those that show
-//! `#[celeriac::task]`, `native.NAME`. With `stubs` it prints them as a Python
+//! `#[celeriac::task]`, `native.NAME`, those of child processes,
+//! `processes.NAME`. With `stubs` it prints them as a Python
 //! module.
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ mod interop_worker {
     pub mod failures;
     pub mod limits;
     pub mod native;
+    pub mod processes;
     pub mod python;
     pub mod replacements;
     pub mod requests;
@@ -35,7 +37,8 @@ mod interop_worker {
     pub mod rusty;
 }
 use interop_worker::{
-    arithmetic, canvas, effects, failures, limits, native, replacements, requests, retries, rusty,
+    arithmetic, canvas, effects, failures, limits, native, processes, replacements, requests,
+    retries, rusty,
 };
 
 /// Runs Celery's integration tasks in Rust.
@@ -89,6 +92,7 @@ fn tasks() -> Result<Vec<Task>, SignatureError> {
         failures::tasks()?,
         limits::tasks()?,
         native::tasks().into(),
+        processes::tasks().into(),
         replacements::tasks()?,
         requests::tasks()?,
         retries::tasks()?,

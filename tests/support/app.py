@@ -5,5 +5,5 @@ import os
 
 from celery import Celery
 
-app = Celery("interop", include=["t.integration.tasks", "support.tasks"])
+app = Celery("interop", include=["t.integration.tasks", "support.processes", "support.tasks"])
 app.conf.update(json.loads(os.environ.get("INTEROP_SETTINGS", "{}")))

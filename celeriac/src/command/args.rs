@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::values::{
-    Autoscale, Concurrency, LogLevel, Optimization, Refused, no_beat, no_detach, nodename, seconds,
+    Autoscale, Concurrency, LogLevel, Optimization, Pool, Refused, no_beat, no_detach, nodename,
+    seconds,
 };
 use crate::Worker;
 use crate::config::Settings;
@@ -66,6 +67,18 @@ pub struct WorkerArgs {
     /// The most and the fewest tasks that run at once, as the load demands
     #[arg(long, value_name = "MAX,MIN", help_heading = POOL)]
     pub autoscale: Option<Autoscale>,
+    /// Where tasks run: in this process, or each in a child process of its own
+    /// [default: worker_pool]
+    #[arg(short = 'P', long, value_enum, ignore_case = true, help_heading = POOL)]
+    pub pool: Option<Pool>,
+    /// Replace a child process after so many tasks; 0 is never
+    /// [default: worker_max_tasks_per_child]
+    #[arg(long, value_name = "N", help_heading = POOL)]
+    pub max_tasks_per_child: Option<u64>,
+    /// Replace a child process that takes more memory than this after a task;
+    /// 0 is never [default: worker_max_memory_per_child]
+    #[arg(long, value_name = "KIB", help_heading = POOL)]
+    pub max_memory_per_child: Option<u64>,
     /// Tell monitors what becomes of tasks [default: worker_send_task_events]
     #[arg(short = 'E', long, visible_alias = "events", help_heading = POOL)]
     pub task_events: bool,
@@ -129,6 +142,22 @@ impl WorkerArgs {
             Some(Concurrency::Auto) => settings.worker_concurrency = None,
             Some(Concurrency::Configured) | None => {}
         }
+        if let Some(pool) = self.pool {
+            settings.worker_pool = pool.into();
+        }
+        let bound = |given: Option<u64>, setting: &mut Option<u64>| {
+            if given.is_some() {
+                *setting = given.filter(|&bound| bound > 0);
+            }
+        };
+        bound(
+            self.max_tasks_per_child,
+            &mut settings.worker_max_tasks_per_child,
+        );
+        bound(
+            self.max_memory_per_child,
+            &mut settings.worker_max_memory_per_child,
+        );
         if let Some(multiplier) = self.prefetch_multiplier {
             settings.worker_prefetch_multiplier = multiplier;
         }

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use super::{WorkerArgs, http};
 use crate::nodename::{UnknownKey, default_nodename, node_format};
 use crate::pidfile::{self, Pidfile, PidfileError};
-use crate::worker::Shutdown;
+use crate::worker::{Shutdown, is_child};
 use crate::{Error, Worker, log};
 
 /// Why a worker's program cannot run.
@@ -67,6 +67,11 @@ impl WorkerArgs {
     /// What makes work impossible. A process ends with 1 then.
     pub async fn run(&self, worker: Worker) -> Result<ExitCode, CommandError> {
         let worker = self.set_up(worker);
+        if is_child() {
+            // What else a program does, its worker has done.
+            worker.run().await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let _pidfile = match self.lock(&worker) {
             Err(CommandError::Pidfile(locked @ PidfileError::Locked { .. })) => {
                 eprintln!("ERROR: {locked}");

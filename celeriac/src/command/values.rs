@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
+use crate::config::WorkerPool;
 use crate::nodename::{UnknownKey, default_nodename, host_format};
 
 /// Celery's names of levels.
@@ -40,6 +41,27 @@ impl LogLevel {
 pub enum Optimization {
     Default,
     Fair,
+}
+
+/// `-P`, by Celery's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Pool {
+    /// In this process: async tasks beside each other, functions that block on
+    /// threads; tasks with the option `process` in children.
+    #[value(aliases = ["solo", "eventlet", "gevent"])]
+    Threads,
+    /// In child processes.
+    #[value(aliases = ["processes", "process"])]
+    Prefork,
+}
+
+impl From<Pool> for WorkerPool {
+    fn from(pool: Pool) -> Self {
+        match pool {
+            Pool::Threads => Self::Threads,
+            Pool::Prefork => Self::Prefork,
+        }
+    }
 }
 
 /// `-c`.

@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 pub use routes::{Route, TaskRoutes};
 pub use settings::{
     AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, QueueSetting, Settings,
-    TransportOptions,
+    TransportOptions, WorkerPool,
 };
 
 /// The file that is read when none is named, if it exists.

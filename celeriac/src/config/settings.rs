@@ -47,6 +47,9 @@ pub struct Settings {
     pub task_acks_late: bool,
     /// Whether a late acknowledgement follows a failure, too.
     pub task_acks_on_failure_or_timeout: bool,
+    /// Whether a message whose child died goes back to its queue. For tasks
+    /// with late acknowledgement.
+    pub task_reject_on_worker_lost: bool,
     /// Whether `STARTED` is stored when a task begins.
     pub task_track_started: bool,
     /// Whether results are dropped.
@@ -75,6 +78,17 @@ pub struct Settings {
     pub result_compression: Option<Compression>,
     /// Slots: tasks that run at once. One for each core if not given.
     pub worker_concurrency: Option<usize>,
+    /// Whether tasks run in this process or in children of it.
+    pub worker_pool: WorkerPool,
+    /// A child is replaced after so many runs; 0 is without bound.
+    pub worker_max_tasks_per_child: Option<u64>,
+    /// A child that has more memory than this after a run is replaced;
+    /// resident, in KiB; 0 is without bound.
+    pub worker_max_memory_per_child: Option<u64>,
+    /// How long a child may take until it can run tasks. It is a program that
+    /// starts anew, not a fork: Celery's default is 4.
+    #[serde(deserialize_with = "seconds")]
+    pub worker_proc_alive_timeout: f64,
     /// Messages reserved for each slot; 0 is without bound.
     pub worker_prefetch_multiplier: usize,
     /// Whether a task that is delivered again is not run if it has succeeded
@@ -166,6 +180,7 @@ impl Default for Settings {
             task_allow_error_cb_on_chord_header: false,
             task_acks_late: false,
             task_acks_on_failure_or_timeout: true,
+            task_reject_on_worker_lost: false,
             task_track_started: false,
             task_ignore_result: false,
             task_store_errors_even_if_ignored: false,
@@ -180,6 +195,10 @@ impl Default for Settings {
             task_compression: None,
             result_compression: None,
             worker_concurrency: None,
+            worker_pool: WorkerPool::default(),
+            worker_max_tasks_per_child: None,
+            worker_max_memory_per_child: None,
+            worker_proc_alive_timeout: 30.0,
             worker_prefetch_multiplier: 4,
             worker_deduplicate_successful_tasks: false,
             worker_eta_task_limit: None,
@@ -253,6 +272,30 @@ pub enum QueueOrder {
     Sorted,
     /// As given: later queues wait until earlier ones are empty.
     Priority,
+}
+
+/// `worker_pool`, by Celery's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerPool {
+    /// In this process: async tasks beside each other, functions that block on
+    /// threads. Only tasks with the option `process` run in children.
+    #[default]
+    #[serde(alias = "solo", alias = "eventlet", alias = "gevent")]
+    Threads,
+    /// In children, but for tasks without the option `process`, if they say so.
+    #[serde(alias = "processes", alias = "process")]
+    Prefork,
+}
+
+impl WorkerPool {
+    /// As the banner shows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Prefork => "prefork",
+        }
+    }
 }
 
 /// `beat_scheduler`.

@@ -59,9 +59,14 @@ pub(super) fn objgraph() -> Result<Answer, Refusal> {
 
 /// The memory that the process has in use, as Celery's `humanbytes` writes it.
 fn resident() -> Option<String> {
+    resident_bytes().map(human)
+}
+
+/// The memory that the process has in use, if the system tells.
+pub(crate) fn resident_bytes() -> Option<f64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: f64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(human(pages * page_size()))
+    Some(pages * page_size())
 }
 
 fn page_size() -> f64 {

@@ -31,7 +31,7 @@ pub use client::Control;
 pub(crate) use election::Elections;
 pub(crate) use gossip::gossip;
 pub(crate) use mailbox::listen;
-pub(crate) use memory::Samples;
+pub(crate) use memory::{Samples, resident_bytes};
 pub(crate) use mingle::mingle;
 
 use command::{Answer, Arguments, Refusal};

@@ -6,6 +6,7 @@ use crate::worker::Shared;
 pub(super) fn grow(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
     unless_autoscaled(shared, "pool_grow")?;
     shared.pool.grow(arguments.count("n")?.unwrap_or(1));
+    shared.children.fit();
     Answer::ok("pool will grow")
 }
 
@@ -16,6 +17,7 @@ pub(super) fn shrink(shared: &Shared, arguments: &Arguments) -> Result<Answer, R
         .pool
         .shrink(count)
         .map_err(|_| Refusal::python("ValueError", "Can't shrink pool. All processes busy!"))?;
+    shared.children.fit();
     Answer::ok("pool will shrink")
 }
 
@@ -28,9 +30,10 @@ fn unless_autoscaled(shared: &Shared, method: &str) -> Result<(), Refusal> {
     }
 }
 
-/// There are no processes to restart, and no modules to load again.
+/// Replaces the child processes; there are no modules to load again.
 pub(super) fn restart(shared: &Shared) -> Result<Answer, Refusal> {
     if shared.app.settings().worker_pool_restarts {
+        shared.children.restart();
         return Answer::ok("reload started");
     }
     Err(Refusal::python("ValueError", "Pool restarts not enabled"))

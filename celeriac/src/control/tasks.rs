@@ -89,6 +89,10 @@ fn attribute(shared: &Shared, task: &Task, name: &str) -> Option<Value> {
         "name" => task.name().into(),
         "rate_limit" => tuning?.rate()?.to_string().into(),
         "acks_late" => options.acks_late.unwrap_or(settings.task_acks_late).into(),
+        "reject_on_worker_lost" => options
+            .reject_on_worker_lost
+            .unwrap_or(settings.task_reject_on_worker_lost)
+            .into(),
         "ignore_result" => options
             .ignore_result
             .unwrap_or(settings.task_ignore_result)

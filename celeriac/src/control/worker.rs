@@ -75,12 +75,17 @@ fn prefetch_count(shared: &Shared) -> usize {
 fn pool(shared: &Shared) -> Value {
     let settings = shared.app.settings();
     let seconds = |limit: Option<f64>| limit.unwrap_or(0.0);
+    let mut processes = shared.children.pids();
+    if processes.is_empty() {
+        // Slots are no processes; all of them are in this one.
+        processes.push(std::process::id());
+    }
+    let max_tasks = shared.children.max_tasks();
     json!({
         "implementation": "celeriac::worker::Pool",
         "max-concurrency": shared.pool.size(),
-        // Slots are no processes; all of them are in this one.
-        "processes": [std::process::id()],
-        "max-tasks-per-child": "N/A",
+        "processes": processes,
+        "max-tasks-per-child": max_tasks.map_or("N/A".into(), Value::from),
         "put-guarded-by-semaphore": true,
         "timeouts": [seconds(settings.task_soft_time_limit), seconds(settings.task_time_limit)],
         "writes": "N/A",

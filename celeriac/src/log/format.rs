@@ -1,6 +1,7 @@
 //! A line as Celery writes it (`worker_log_format`).
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use chrono::Local;
 use tracing::{Event, Level, Subscriber};
@@ -8,8 +9,14 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, time};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The process, as Python's `multiprocessing` calls the one that consumes.
-const PROCESS: &str = "MainProcess";
+use crate::worker::is_child;
+
+/// The process, as Python's `multiprocessing` calls the one that consumes, and
+/// much as it calls those that run tasks.
+static PROCESS: LazyLock<String> = LazyLock::new(|| match is_child() {
+    false => "MainProcess".to_owned(),
+    true => format!("PoolWorker-{}", std::process::id()),
+});
 
 /// `[2026-01-02 03:04:05,678: INFO/MainProcess] message`, the time this
 /// machine's; on a terminal in Celery's colors.
@@ -33,7 +40,7 @@ where
         }
         writer.write_char('[')?;
         time::FormatTime::format_time(&Clock, &mut writer)?;
-        write!(writer, ": {}/{PROCESS}] ", name(level))?;
+        write!(writer, ": {}/{}] ", name(level), *PROCESS)?;
         context.format_fields(writer.by_ref(), event)?;
         if color.is_some() {
             writer.write_str("\x1b[0m")?;

@@ -286,6 +286,11 @@ impl Context {
         known.extend(children);
     }
 
+    /// Whether nobody else has it: nothing of the run goes on.
+    pub(crate) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// What a child of this task inherits.
     pub(crate) fn lineage(&self) -> Lineage {
         let headers = self.headers();

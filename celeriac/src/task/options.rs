@@ -7,6 +7,11 @@ use super::Rate;
 pub struct TaskOptions {
     /// Acknowledge after the run (`task_acks_late`).
     pub acks_late: Option<bool>,
+    /// Run in a child process (`worker_pool`).
+    pub process: Option<bool>,
+    /// Put the message back if the child dies (`task_reject_on_worker_lost`).
+    /// With `acks_late`.
+    pub reject_on_worker_lost: Option<bool>,
     /// Store no result (`task_ignore_result`).
     pub ignore_result: Option<bool>,
     /// Hard limit, seconds (`task_time_limit`).
@@ -38,6 +43,8 @@ impl Default for TaskOptions {
     fn default() -> Self {
         Self {
             acks_late: None,
+            process: None,
+            reject_on_worker_lost: None,
             ignore_result: None,
             time_limit: None,
             soft_time_limit: None,

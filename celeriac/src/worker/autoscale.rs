@@ -80,5 +80,6 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     loop {
         rounds.tick().await;
         autoscaler.scale(&shared.pool, shared.requests.reserved());
+        shared.children.fit();
     }
 }

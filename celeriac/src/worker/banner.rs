@@ -52,10 +52,11 @@ impl Worker {
              .> app:         {}\n\
              .> transport:   {}\n\
              .> results:     {results}\n\
-             .> concurrency: {concurrency} (slots)\n\
+             .> concurrency: {concurrency} ({})\n\
              .> task events: {events}\n",
             program(),
             self.app.broker_address(),
+            self.plan.pool.name(),
         )
     }
 

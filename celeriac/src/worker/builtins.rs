@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::canvas::{Canvas, Signature, chord, group};
-use crate::task::{Args, Arguments, Context, Failure, Task, TaskError, Tasks};
+use crate::task::{Args, Arguments, Context, Failure, Request, Task, TaskError, Tasks};
 
 /// All of them, by their names.
 pub(super) fn tasks() -> Tasks {
@@ -72,6 +72,15 @@ async fn starmap(Args(mapped): Args<Mapped>, context: Context) -> Result<Vec<Val
         &context,
     )
     .await
+}
+
+/// The name of the task that a request calls here for each of its items.
+pub(super) fn mapped(request: &Request) -> Option<&str> {
+    let maps = ["celery.map", "celery.starmap"];
+    if !maps.contains(&request.headers().task.as_str()) {
+        return None;
+    }
+    request.body.kwargs.get("task")?.get("task")?.as_str()
 }
 
 /// Calls a task with each list of arguments, here, one after the other.

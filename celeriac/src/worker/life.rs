@@ -9,9 +9,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::metrics::{Ending, Stopwatch};
 use super::pool::Slot;
+use super::process::Lease;
 use super::requests::Place;
 use super::settle::{GaveUp, Outcome, Settlement, bury, store};
-use super::{Shared, limits, outcome};
+use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
 use crate::results::{TaskMeta, states};
@@ -115,11 +116,12 @@ impl<'a> Life<'a> {
         self.stopwatch.due();
         self.await_turn().await?;
         let slot = self.unless_stopped(self.shared().pool.slot()).await?;
+        let child = self.unless_stopped(self.child()).await?;
         // What follows may compute: not among the first steps, which the
         // consumer takes.
         tokio::task::yield_now().await;
         self.unless_revoked().await?;
-        Some(self.run(slot, room).await)
+        Some(self.run(slot, room, child).await)
     }
 
     /// Waits until the request may run. Up to `worker_eta_task_limit` of those
@@ -191,23 +193,40 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// The child that the task runs in, if it does not run here.
+    async fn child(&self) -> Option<Lease> {
+        let children = &self.shared().children;
+        let mapped = builtins::mapped(self.request());
+        let mapped = mapped.and_then(|name| self.shared().tasks.get(name));
+        match children.run(mapped.unwrap_or(self.settlement.task())) {
+            true => Some(children.lease().await),
+            false => None,
+        }
+    }
+
     /// Runs the task in its slot and settles how it ended. It has its place
     /// among the prefetched, its `room`, until it is acknowledged.
-    async fn run(&self, slot: Slot<'_>, room: Option<OwnedSemaphorePermit>) -> Result<(), GaveUp> {
+    async fn run(
+        &self,
+        slot: Slot<'_>,
+        room: Option<OwnedSemaphorePermit>,
+        child: Option<Lease>,
+    ) -> Result<(), GaveUp> {
         let settlement = &self.settlement;
         if let Some(meta) = settlement.earlier_success().await? {
             return settlement.succeed_again(meta).await;
         }
         settlement.begin();
-        self.place.activate(settlement.task().name());
+        let pid = child.as_ref().map_or_else(std::process::id, Lease::pid);
+        self.place.activate(settlement.task().name(), pid);
         self.stopwatch.started();
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {
-            settlement.store_started().await;
+            settlement.store_started(pid).await;
         }
         let begun = Instant::now();
         let run = async {
-            let ended = self.ended().await;
+            let ended = self.ended(child).await;
             let runtime = begun.elapsed();
             // The slot is for running: what the outcome leaves behind needs none.
             drop(slot);
@@ -252,13 +271,23 @@ impl<'a> Life<'a> {
 
     /// Runs the task: how it ended, and which signal ended it. `None`: it was
     /// cut off by a cold shutdown.
-    async fn ended(&self) -> Option<(Outcome, Option<i32>)> {
-        let settlement = &self.settlement;
-        let run = limits::run(settlement.task(), settlement.context(), settlement.limits());
+    async fn ended(&self, child: Option<Lease>) -> Option<(Outcome, Option<i32>)> {
         tokio::select! {
-            outcome = run => Some((outcome, None)),
+            outcome = self.outcome(child) => Some((outcome, None)),
             signum = self.place.terminated() => Some((Outcome::Revoked("terminated"), Some(signum))),
             () = self.shared().shutdown.cold() => None,
+        }
+    }
+
+    async fn outcome(&self, child: Option<Lease>) -> Outcome {
+        let settlement = &self.settlement;
+        let (context, limits) = (settlement.context(), settlement.limits());
+        match child {
+            Some(child) => {
+                let message = settlement.message();
+                child.run(message, context, limits, &self.place).await
+            }
+            None => limits::run(settlement.task(), context, limits).await,
         }
     }
 

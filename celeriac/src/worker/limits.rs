@@ -46,16 +46,19 @@ pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outco
             Ok(result) => Outcome::from(result),
             Err(panic) => Outcome::Failure(panicked(&*panic)),
         },
-        () = soft_limit(context, limits.soft) => {
-            let class = "billiard.exceptions.SoftTimeLimitExceeded";
-            Outcome::Failure(Failure::with_args(class, Vec::new()))
-        }
+        () = soft_limit(context, limits.soft) => soft_limit_exceeded(),
         () = after(limits.hard) => Outcome::TimeLimitExceeded(limits.hard.unwrap_or_default()),
     }
 }
 
+/// How a run ends that the soft limit interrupts.
+pub(super) fn soft_limit_exceeded() -> Outcome {
+    let class = "billiard.exceptions.SoftTimeLimitExceeded";
+    Outcome::Failure(Failure::with_args(class, Vec::new()))
+}
+
 /// Strikes at the soft limit; ends only if the task does not look after it.
-async fn soft_limit(context: &Context, limit: Option<f64>) {
+pub(super) async fn soft_limit(context: &Context, limit: Option<f64>) {
     after(limit).await;
     tracing::warn!(
         "Soft time limit ({}s) exceeded for {}[{}]",
@@ -68,14 +71,16 @@ async fn soft_limit(context: &Context, limit: Option<f64>) {
     }
 }
 
-async fn after(seconds: Option<f64>) {
+/// Waits for a limit of so many seconds, if there is one.
+pub(super) async fn after(seconds: Option<f64>) {
     match seconds.map(Duration::try_from_secs_f64) {
         Some(Ok(limit)) if !limit.is_zero() => sleep(limit).await,
         _ => pending().await,
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Failure {
+/// What a task fails with that has panicked.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

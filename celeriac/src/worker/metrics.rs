@@ -173,7 +173,9 @@ impl From<&Outcome> for Ending {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Success(_) => Self::Succeeded,
-            Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) => Self::Failed,
+            Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) | Outcome::WorkerLost(_) => {
+                Self::Failed
+            }
             Outcome::Retry(_) => Self::Retried,
             Outcome::Reject { .. } => Self::Rejected,
             Outcome::Revoked(_) => Self::Revoked,

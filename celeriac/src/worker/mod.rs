@@ -6,6 +6,7 @@
 //! - `life`: one message's way from its queue to its end
 //! - `requests`: all that are on their way
 //! - `pool`, `autoscale`: how many tasks run at once
+//! - `process`: tasks in child processes
 //! - `queues`: where messages are taken from
 //! - `revoked`: what must not run
 //! - `limits`: a run under its time limits
@@ -35,6 +36,7 @@ mod metrics;
 mod monitor;
 mod outcome;
 pub(crate) mod pool;
+mod process;
 pub(crate) mod queues;
 pub(crate) mod requests;
 pub(crate) mod revoked;
@@ -50,18 +52,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
+use crate::config::WorkerPool;
 use crate::control;
 use crate::error::Error;
 use crate::events::heartbeat;
 use crate::nodename::default_nodename;
 use crate::stubs;
-use crate::task::{States, Task, Tasks};
+use crate::task::{Registry, States, Task, Tasks};
 
 pub use monitor::{METRICS_TYPE, Monitor};
+pub(crate) use process::child::is_child;
 pub use settle::Outcome;
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
 
+use process::Plan;
+use process::child::{Role, role, serve};
 use shared::Society;
 use state_db::StateDb;
 
@@ -92,6 +98,7 @@ pub struct Worker {
     task_events: bool,
     society: Society,
     monitor: Monitor,
+    plan: Plan,
 }
 
 impl Worker {
@@ -118,6 +125,7 @@ impl Worker {
                 gossip: true,
             },
             monitor: Monitor::default(),
+            plan: Plan::of(settings),
             app,
         }
     }
@@ -180,6 +188,29 @@ impl Worker {
     #[must_use]
     pub fn autoscale(mut self, max: usize, min: usize) -> Self {
         self.autoscale = Some((max.max(min).max(1), min.max(1)));
+        self
+    }
+
+    /// Runs tasks in this process or in children of it (`-P`), but for those
+    /// that say it themselves.
+    #[must_use]
+    pub fn pool(mut self, pool: WorkerPool) -> Self {
+        self.plan.pool = pool;
+        self
+    }
+
+    /// Replaces a child after so many runs (`--max-tasks-per-child`).
+    #[must_use]
+    pub fn max_tasks_per_child(mut self, runs: u64) -> Self {
+        self.plan.max_tasks = Some(runs).filter(|&runs| runs > 0);
+        self
+    }
+
+    /// Replaces a child that a run leaves with more resident memory than so
+    /// many KiB (`--max-memory-per-child`).
+    #[must_use]
+    pub fn max_memory_per_child(mut self, kib: u64) -> Self {
+        self.plan.max_memory = Some(kib).filter(|&kib| kib > 0);
         self
     }
 
@@ -251,21 +282,53 @@ impl Worker {
     /// Works until the process is told to end: TERM and INT let running tasks
     /// finish; a second one and QUIT give them `worker_soft_shutdown_timeout`.
     ///
+    /// In a child process of this worker it runs what the worker gives it, and
+    /// returns when that wants no more.
+    ///
     /// # Errors
     /// What makes work impossible, and [`Error::ColdShutdown`]. A lost broker
     /// is waited for.
     pub async fn run(self) -> Result<(), Error> {
-        let soft = self.app.settings().worker_soft_shutdown_timeout;
-        let shutdown = Shutdown::on_signals(Duration::try_from_secs_f64(soft).unwrap_or_default())?;
-        self.run_until(shutdown).await
+        self.play(|worker| {
+            let soft = worker.app.settings().worker_soft_shutdown_timeout;
+            Shutdown::on_signals(Duration::try_from_secs_f64(soft).unwrap_or_default())
+        })
+        .await
     }
 
     /// Works until `shutdown` says otherwise. Errors as [`run`](Self::run).
     pub async fn run_until(self, shutdown: Shutdown) -> Result<(), Error> {
+        self.play(|_| Ok(shutdown)).await
+    }
+
+    /// Works, unless this process is a child of such a worker.
+    async fn play(
+        self,
+        shutdown: impl FnOnce(&Self) -> Result<Shutdown, Error>,
+    ) -> Result<(), Error> {
+        match role() {
+            Role::Worker(index) => {
+                let shutdown = shutdown(&self)?;
+                self.work(index, shutdown).await
+            }
+            Role::Child(line) => {
+                let registry = Registry {
+                    tasks: Arc::new(self.tasks),
+                    states: Arc::new(self.states),
+                };
+                serve(self.app, registry, line).await
+            }
+            // Until the worker beside it, which is meant, is done.
+            Role::Onlooker => std::future::pending().await,
+        }
+    }
+
+    async fn work(self, index: usize, shutdown: Shutdown) -> Result<(), Error> {
         let (society, monitor) = (self.society, self.monitor.clone());
-        let shared = Arc::new(self.share(shutdown));
+        let shared = Arc::new(self.share(index, shutdown));
         let state_db = StateDb::open(&shared)?;
         monitor.watch(&shared);
+        shared.children.replenish();
         consumer::connect(&shared).await;
         // Aborted when dropped, at the end.
         let mut services = shared.serve();
@@ -282,6 +345,7 @@ impl Worker {
         shared.announce();
         consumer::consume(&shared).await;
         shared.finish().await;
+        shared.children.close().await;
         if let Some(beating) = beating {
             beating.abort();
             heartbeat::leave(&shared).await;

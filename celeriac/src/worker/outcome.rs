@@ -27,6 +27,11 @@ pub(super) fn news(
         | Outcome::TimeLimitExceeded(_)
         | Outcome::Ignore
         | Outcome::Replace(_) => Vec::new(),
+        Outcome::WorkerLost(_) => {
+            let again = settlement.requeues_when_lost();
+            let rejected = again.then_some(TaskEvent::Rejected { requeue: true });
+            rejected.into_iter().collect()
+        }
         Outcome::Revoked(reason) => vec![TaskEvent::Revoked {
             terminated: *reason == "terminated",
             signum,

@@ -53,6 +53,8 @@ pub(crate) struct Held {
     context: Context,
     pub stage: Stage,
     time_start: Option<DateTime<Utc>>,
+    /// The process that it runs in.
+    pid: Option<u32>,
     acknowledged: bool,
     stop: Arc<Stop>,
 }
@@ -92,7 +94,7 @@ impl Held {
                 "priority": properties.priority,
                 "redelivered": request.envelope.redelivered(),
             },
-            "worker_pid": self.time_start.map(|_| std::process::id()),
+            "worker_pid": self.pid,
         })
     }
 
@@ -119,6 +121,7 @@ impl Requests {
             context,
             stage: Stage::Reserved,
             time_start: None,
+            pid: None,
             acknowledged: false,
             stop: Arc::clone(&stop),
         };
@@ -203,13 +206,14 @@ impl Place<'_> {
         self.change(|held| held.stage = Stage::Reserved);
     }
 
-    /// It runs from now on.
-    pub fn activate(&self, task: &str) {
+    /// It runs from now on, in the process `pid`.
+    pub fn activate(&self, task: &str, pid: u32) {
         let mut table = self.requests.table();
         let table = &mut *table;
         if let Some(held) = table.held.get_mut(&self.key) {
             held.stage = Stage::Active;
             held.time_start = Some(Utc::now());
+            held.pid = Some(pid);
             table.active += 1;
         }
         table.processed += 1;
@@ -227,6 +231,11 @@ impl Place<'_> {
     /// Waits until it is revoked, or terminated.
     pub async fn revoked(&self) {
         self.stop.until(|state| state != 0).await;
+    }
+
+    /// The signal that it is terminated by, if it is.
+    pub fn signal(&self) -> Option<i32> {
+        self.stop.signal()
     }
 
     /// Waits until it is terminated; by which signal.

@@ -31,6 +31,8 @@ pub enum Outcome {
     Failure(Failure),
     /// It ran longer than its hard limit, seconds.
     TimeLimitExceeded(f64),
+    /// The child process that ran it died.
+    WorkerLost(Failure),
     /// It is to be run again.
     Retry(Retry),
     /// Something else is to run in its place.
@@ -98,6 +100,11 @@ impl<'a> Settlement<'a> {
         self.shared
     }
 
+    /// The message as it lay in its queue.
+    pub fn message(&self) -> &'a [u8] {
+        &self.delivery.payload
+    }
+
     pub fn task(&self) -> &'a Task {
         self.task
     }
@@ -162,6 +169,7 @@ impl<'a> Settlement<'a> {
             Outcome::Success(value) => self.succeed(value, runtime).await,
             Outcome::Failure(failure) => self.fail(failure).await,
             Outcome::TimeLimitExceeded(limit) => self.time_out(limit).await,
+            Outcome::WorkerLost(failure) => self.lose(failure).await,
             Outcome::Retry(retry) => self.retry(retry).await,
             Outcome::Replace(signature) => self.replace(*signature).await,
             Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
@@ -221,6 +229,23 @@ impl<'a> Settlement<'a> {
         self.end(true).await?;
         self.log(format_args!("ignored"));
         Ok(())
+    }
+
+    /// Its child died: it runs again if it shall, or has failed.
+    async fn lose(&self, failure: Failure) -> Result<(), GaveUp> {
+        if !self.requeues_when_lost() {
+            return self.fail_with(failure, None).await;
+        }
+        self.requeue().await?;
+        self.log_error(format_args!("goes back to its queue: {failure}"));
+        Ok(())
+    }
+
+    /// Whether its message goes back to its queue if its child dies.
+    pub fn requeues_when_lost(&self) -> bool {
+        let asked = self.task.options().reject_on_worker_lost;
+        let settings = self.shared.app.settings();
+        self.acks_late() && asked.unwrap_or(settings.task_reject_on_worker_lost)
     }
 
     async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
@@ -425,7 +450,7 @@ impl<'a> Settlement<'a> {
     }
 
     /// Tells that the task runs. Nothing waits for this: it only informs.
-    pub async fn store_started(&self) {
+    pub async fn store_started(&self, pid: u32) {
         let Some(store) = self
             .shared
             .app
@@ -435,7 +460,7 @@ impl<'a> Settlement<'a> {
             return;
         };
         let hostname = &*self.request().hostname;
-        let process = json!({"pid": std::process::id(), "hostname": hostname});
+        let process = json!({"pid": pid, "hostname": hostname});
         let meta = TaskMeta::of(&self.context, states::STARTED, process, None);
         if let Err(error) = store.store(&meta).await {
             tracing::warn!(%error, "cannot store that {} has started", self.context.id());

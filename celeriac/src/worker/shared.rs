@@ -11,6 +11,7 @@ use super::autoscale::{self, Autoscaler};
 use super::link::Link;
 use super::metrics::Metrics;
 use super::pool::Pool;
+use super::process::Children;
 use super::queues::Queues;
 use super::requests::Requests;
 use super::revoked::Revoked;
@@ -40,7 +41,9 @@ pub(crate) struct Shared {
     pub queues: Queues,
     pub nodename: Arc<str>,
     /// How many tasks run, and how many messages wait for them.
-    pub pool: Pool,
+    pub pool: Arc<Pool>,
+    /// The processes that some of them run in, or all.
+    pub children: Children,
     /// Fits the pool to the load, if it shall.
     pub autoscaler: Option<Autoscaler>,
     /// One permit for each message that may wait for its eta beside them.
@@ -70,11 +73,14 @@ pub(crate) struct Shared {
 }
 
 impl Worker {
-    /// The worker's parts, ready to run.
-    pub(super) fn share(self, shutdown: Shutdown) -> Shared {
+    /// The worker's parts, ready to run. `index`: which of the program's workers
+    /// it is.
+    pub(super) fn share(self, index: usize, shutdown: Shutdown) -> Shared {
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
         let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
+        let pool = Arc::new(Pool::new(size, settings.worker_prefetch_multiplier));
+        let slots = Arc::clone(&pool);
         let nodename: Arc<str> = self.nodename.into();
         let events = Dispatcher::new(
             Arc::clone(self.app.transport()),
@@ -90,7 +96,8 @@ impl Worker {
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues: Queues::new(self.queues),
-            pool: Pool::new(size, settings.worker_prefetch_multiplier),
+            children: Children::new(self.plan, index, slots, shutdown.clone()),
+            pool,
             autoscaler: self.autoscale.map(Autoscaler::new),
             held: Semaphore::new(held.min(Semaphore::MAX_PERMITS)),
             settling: Semaphore::new(SETTLING),

@@ -26,6 +26,11 @@ impl Stop {
         self.news.notify_waiters();
     }
 
+    /// The signal that it has been told, if it has.
+    pub fn signal(&self) -> Option<i32> {
+        Some(self.state.load(Ordering::Relaxed)).filter(|&state| state > 0)
+    }
+
     /// Waits until it has been told so much; what it was told.
     pub async fn until(&self, reached: impl Fn(i32) -> bool) -> i32 {
         loop {
