@@ -6,6 +6,10 @@ import uuid
 
 import pytest
 
+from celery.utils.saferepr import saferepr
+
+from support.workers import rust_worker
+
 VALUES = [
     None,
     True,
@@ -35,6 +39,26 @@ def test_a_value_comes_back(rust, value):
     returned = rust.call("identity", value)
     assert returned == value
     assert type(returned) is type(value)
+
+
+SHOWN = [
+    "it's a \\ \"text\"",
+    ["words " * 300, 1],
+    {"deep": [[[[1]]]], "k'": None},
+    list(range(500)),
+    [1e16, 1e-7, b"bytes"],
+]
+
+
+def test_results_are_shown_as_celery_shows_them(start, lane):
+    worker = start(rust_worker, lane)
+    for value in SHOWN:
+        result = lane.send("identity", value)
+        assert result.get(timeout=10) == value
+        worker.wait_for_log(f"{result.id}] succeeded in")
+        line = next(line for line in worker.log.read_text().splitlines()
+                    if f"{result.id}] succeeded in" in line)
+        assert line.partition("s: ")[2] == saferepr(value, 1024)
 
 
 def test_a_megabyte_comes_back(rust):

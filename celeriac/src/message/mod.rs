@@ -8,7 +8,7 @@
 //! - `task_message`: from a signature to its message
 //! - [`Format`]: how a body is written: [`Serializer`] and [`Compression`]
 //! - [`typed`]: values that JSON alone has no type for
-//! - [`repr`]: arguments as Python would print them
+//! - [`repr`]: values as Python prints them; `saferepr`: as Celery shows them
 
 mod body;
 mod compression;
@@ -20,6 +20,7 @@ mod lenient;
 mod msgpack;
 mod protocol1;
 pub mod repr;
+pub(crate) mod saferepr;
 pub(crate) mod serializer;
 mod task_message;
 pub mod typed;

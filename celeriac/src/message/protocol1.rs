@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Body, Embed, Headers, repr};
+use super::{Body, Embed, Headers, saferepr};
 use crate::canvas::Signature;
 
 /// What the body of protocol 1 says beside what headers say.
@@ -60,10 +60,10 @@ pub(super) fn to_protocol2(
     let mut headers: Headers = serde_json::from_value(said.into())?;
     headers
         .argsrepr
-        .get_or_insert_with(|| repr::args(&call.args));
+        .get_or_insert_with(|| saferepr::args(&call.args));
     headers
         .kwargsrepr
-        .get_or_insert_with(|| repr::kwargs(&call.kwargs));
+        .get_or_insert_with(|| saferepr::kwargs(&call.kwargs));
     let embed = Embed {
         callbacks: call.callbacks,
         errbacks: call.errbacks,

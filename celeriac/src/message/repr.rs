@@ -1,10 +1,8 @@
-//! Values as Python's `repr` prints them, for `argsrepr` and `kwargsrepr`
-//! (`celery/utils/saferepr.py`).
+//! Values as Python's `repr` prints them.
 
 use serde_json::{Map, Value};
 
-/// `argsrepr` and `kwargsrepr` are cut off at this many characters, as in
-/// `celery.app.amqp.AMQP.argsrepr_maxsize`.
+/// What is shown of arguments is cut off at this many characters.
 const MAX: usize = 1024;
 
 /// Positional arguments as a tuple: `(1, 'a')`.
@@ -19,13 +17,6 @@ pub fn args(args: &[Value]) -> String {
 pub fn kwargs(kwargs: &Map<String, Value>) -> String {
     let mut out = String::new();
     dict(&mut out, kwargs);
-    cut(out)
-}
-
-/// Any value, cut off as arguments are.
-pub fn result(result: &Value) -> String {
-    let mut out = String::new();
-    write(&mut out, result);
     cut(out)
 }
 

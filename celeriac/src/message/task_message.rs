@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Body, Embed, Headers, repr};
+use super::{Body, Embed, Headers, saferepr};
 use crate::canvas::{Signature, new_id};
 
 /// Who sends: the ids that a child inherits.
@@ -29,8 +29,8 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     let root_id = options.root_id.or_else(|| lineage.root_id.clone());
     let headers = Headers {
         lang: Some("rust".to_owned()),
-        argsrepr: Some(repr::args(&call.args)),
-        kwargsrepr: Some(repr::kwargs(&call.kwargs)),
+        argsrepr: Some(saferepr::args(&call.args)),
+        kwargsrepr: Some(saferepr::kwargs(&call.kwargs)),
         shadow: options.shadow,
         eta: countdown.map(in_seconds).or(options.eta),
         expires: options.expires.and_then(|expires| match expires {

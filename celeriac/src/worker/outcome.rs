@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Outcome;
 use super::settle::{Settlement, retry_reason};
 use crate::events::TaskEvent;
-use crate::message::repr;
+use crate::message::saferepr;
 use crate::task::{Failure, Retry};
 
 /// Everything that is told of `outcome`, in order, if it does not end as a
@@ -18,7 +18,7 @@ pub(super) fn news(
 ) -> Vec<TaskEvent> {
     match outcome {
         Outcome::Success(value) => vec![TaskEvent::Succeeded {
-            result: repr::result(value),
+            result: saferepr::value(value),
             runtime: runtime.as_secs_f64(),
         }],
         Outcome::Retry(retry) => vec![retried(settlement, retry)],

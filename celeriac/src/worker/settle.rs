@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
-use crate::message::{Body, Envelope, repr};
+use crate::message::{Body, Envelope, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
@@ -187,7 +187,7 @@ impl<'a> Settlement<'a> {
         if let Err(error) = self.send_followers(&value).await? {
             return self.fail(Failure::from(error)).await;
         }
-        let shown = repr::result(&value);
+        let shown = saferepr::value(&value);
         let member = self.member();
         let for_chord = member.as_ref().map(|_| value.clone());
         if !self.ignores_result() {
@@ -364,8 +364,8 @@ impl<'a> Settlement<'a> {
         let mut envelope = envelope.clone();
         let arguments = retry.arguments(self.task.parameters(), &body.args, &body.kwargs);
         if let Some((args, kwargs)) = arguments {
-            envelope.headers.argsrepr = Some(repr::args(&args));
-            envelope.headers.kwargsrepr = Some(repr::kwargs(&kwargs));
+            envelope.headers.argsrepr = Some(saferepr::args(&args));
+            envelope.headers.kwargsrepr = Some(saferepr::kwargs(&kwargs));
             let embed = body.embed.clone();
             envelope.rewrite(&Body {
                 args,
