@@ -1,8 +1,10 @@
 //! What is fuzzed: everything that reads what others wrote. Shared by
 //! cargo-fuzz, the runner for stable Rust and the property tests.
 
+use celeriac::control::Command;
 use celeriac::message::{Compression, Envelope, Headers, Serializer};
 use celeriac::results::{Codec, TaskMeta};
+use celeriac::transport::redis::decode_notice;
 use celeriac::{Settings, Signature};
 use serde_json::{Value, json};
 
@@ -25,10 +27,12 @@ pub enum Decoder {
     Compressed,
     /// A stored result.
     Result,
+    /// A control command, and the message around it.
+    Command,
 }
 
 /// Every decoder.
-pub const ALL: [Decoder; 9] = [
+pub const ALL: [Decoder; 10] = [
     Decoder::Envelope,
     Decoder::Body,
     Decoder::Headers,
@@ -38,6 +42,7 @@ pub const ALL: [Decoder; 9] = [
     Decoder::Yaml,
     Decoder::Compressed,
     Decoder::Result,
+    Decoder::Command,
 ];
 
 const METHODS: [Compression; 5] = [
@@ -70,6 +75,7 @@ impl Decoder {
                 .iter()
                 .for_each(|method| drop(method.decompress(data))),
             Self::Result => result(data),
+            Self::Command => command(data),
         }
     }
 
@@ -109,6 +115,7 @@ impl Decoder {
                 .iter()
                 .flat_map(|codec| codec.dumps(&meta()))
                 .collect(),
+            Self::Command => vec![COMMAND.into(), notice().into_bytes()],
         }
     }
 }
@@ -122,6 +129,23 @@ fn message(body: &str, content_type: &str, encoding: &str) -> Vec<u8> {
         r#"{{"body": "{body}", "content-encoding": "utf-8", "content-type": "{content_type}", "headers": {HEADERS}, "properties": {{"correlation_id": "a1", "delivery_mode": 2, "delivery_info": {{"exchange": "", "routing_key": "celery"}}, "priority": 0, "body_encoding": "{encoding}", "delivery_tag": "d1"}}}}"#
     )
     .into_bytes()
+}
+
+const COMMAND: &str = r#"{"method": "revoke", "arguments": {"task_id": ["a"], "terminate": true, "signal": "KILL"}, "destination": ["w@h"], "pattern": null, "matcher": null, "ticket": "t", "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": "k"}}"#;
+
+fn notice() -> String {
+    let body = COMMAND.replace('"', r#"\""#);
+    format!(
+        r#"{{"body": "{body}", "content-encoding": "utf-8", "content-type": "application/json", "headers": {{"clock": 1}}, "properties": {{"delivery_mode": 1, "delivery_info": {{"exchange": "celery.pidbox", "routing_key": ""}}, "priority": 0}}}}"#
+    )
+}
+
+/// By itself, and as the body of the message that it comes in.
+fn command(data: &[u8]) {
+    drop(serde_json::from_slice::<Command>(data));
+    if let Some(notice) = decode_notice(data) {
+        drop(serde_json::from_slice::<Command>(&notice.body));
+    }
 }
 
 fn signature() -> Value {

@@ -6,10 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::task::Failure;
 
-/// A message to the mailbox.
+/// A message to the mailbox (`kombu/pidbox.py`).
 #[derive(Debug, Deserialize)]
-pub(super) struct Command {
+pub struct Command {
+    /// What is to be done: `ping`, `revoke`.
     pub method: String,
+    /// What it is to be done with.
     #[serde(default)]
     pub arguments: Option<Map<String, Value>>,
     /// Nodenames; all nodes if not given.
@@ -24,14 +26,17 @@ pub(super) struct Command {
     /// What the asker knows the answer by.
     #[serde(default)]
     pub ticket: Value,
+    /// Where it is to be answered.
     #[serde(default)]
     pub reply_to: Option<ReplyTo>,
 }
 
 /// Where the answer goes.
 #[derive(Debug, Deserialize)]
-pub(super) struct ReplyTo {
+pub struct ReplyTo {
+    /// The exchange of the asker's reply queue.
     pub exchange: String,
+    /// And what that queue is bound by.
     pub routing_key: String,
 }
 

@@ -28,6 +28,7 @@ mod tasks;
 mod worker;
 
 pub use client::Control;
+pub use command::{Command, ReplyTo};
 pub(crate) use election::Elections;
 pub(crate) use gossip::gossip;
 pub(crate) use mailbox::listen;
@@ -76,5 +77,121 @@ fn carry_out(shared: &Arc<Shared>, method: &str, arguments: &Arguments) -> Resul
         "memdump" => memory::memdump(shared, arguments),
         "objgraph" => memory::objgraph(),
         _ => Err(Refusal::python("KeyError", method)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::app::App;
+    use crate::config::Settings;
+    use crate::error::Error;
+    use crate::worker::{Shutdown, Worker};
+
+    const METHODS: [&str; 38] = [
+        "ping",
+        "stats",
+        "clock",
+        "hello",
+        "shutdown",
+        "report",
+        "conf",
+        "active",
+        "reserved",
+        "scheduled",
+        "query_task",
+        "registered",
+        "revoke",
+        "terminate",
+        "revoke_by_stamped_headers",
+        "rate_limit",
+        "time_limit",
+        "enable_events",
+        "disable_events",
+        "heartbeat",
+        "election",
+        "pool_grow",
+        "pool_shrink",
+        "pool_restart",
+        "autoscale",
+        "add_consumer",
+        "cancel_consumer",
+        "active_queues",
+        "revoked",
+        "memsample",
+        "memdump",
+        "objgraph",
+        "dump_conf",
+        "dump_active",
+        "dump_reserved",
+        "dump_schedule",
+        "dump_tasks",
+        "no_such_command",
+    ];
+    const NAMES: [&str; 22] = [
+        "task_id",
+        "terminate",
+        "signal",
+        "ids",
+        "headers",
+        "task_name",
+        "rate_limit",
+        "soft",
+        "hard",
+        "n",
+        "max",
+        "min",
+        "queue",
+        "exchange",
+        "samples",
+        "taskinfoitems",
+        "builtins",
+        "with_defaults",
+        "from_node",
+        "revoked",
+        "modules",
+        "topic",
+    ];
+
+    fn any_argument() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            "[0-9]{0,25}/?[smh]?".prop_map(Value::from),
+            proptest::collection::vec(any::<String>(), 0..4).prop_map(Value::from),
+            Just(json!({"a": ["b"], "c": {"d": -1e300}})),
+        ]
+    }
+
+    fn shared() -> Result<Arc<Shared>, Error> {
+        let app = App::new(Settings {
+            broker_url: "redis://127.0.0.1:1/0".to_owned(),
+            ..Settings::default()
+        })?;
+        Ok(Arc::new(Worker::new(app).share(0, Shutdown::new())))
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_are_taken_or_refused(
+            method in proptest::sample::select(&METHODS[..]),
+            arguments in proptest::collection::vec(
+                (proptest::sample::select(&NAMES[..]), any_argument()), 0..6),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let Ok(runtime) = runtime else { return Ok(()) };
+            let _entered = runtime.enter();
+            let Ok(shared) = shared() else { return Ok(()) };
+            let arguments = arguments.into_iter().map(|(name, value)| (name.to_owned(), value));
+            let arguments = Arguments::new(method, arguments.collect());
+            // A refusal is an answer, too.
+            let _ = carry_out(&shared, method, &arguments);
+        }
     }
 }

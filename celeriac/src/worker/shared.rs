@@ -75,7 +75,7 @@ pub(crate) struct Shared {
 impl Worker {
     /// The worker's parts, ready to run. `index`: which of the program's workers
     /// it is.
-    pub(super) fn share(self, index: usize, shutdown: Shutdown) -> Shared {
+    pub(crate) fn share(self, index: usize, shutdown: Shutdown) -> Shared {
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
         let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);

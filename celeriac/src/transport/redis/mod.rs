@@ -47,6 +47,7 @@ use crate::redis_link;
 use ack::Acks;
 use fetch::Fetcher;
 use keys::Keys;
+pub use notice::decode as decode_notice;
 pub use schedule::RedisSchedule;
 
 /// Celery's broker on Redis 6.2 or newer.

@@ -60,8 +60,9 @@ pub(super) fn encode(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
-/// `None`: it is not JSON in JSON, and not for us.
-pub(super) fn decode(payload: &[u8]) -> Option<Notice> {
+/// Reads a message that is no task, as kombu writes it. `None`: it is not JSON
+/// in JSON, and not for us.
+pub fn decode(payload: &[u8]) -> Option<Notice> {
     let wire: Wire = serde_json::from_slice(payload).ok()?;
     if wire
         .content_type
