@@ -8,10 +8,13 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, ExprUnary, Ident, Lit, LitStr, Result, Token, UnOp};
 
 /// What each option wants to be given.
-const KNOWN: [(&str, Kind); 15] = [
+const KNOWN: [(&str, Kind); 18] = [
     ("acks_late", Kind::Flag),
     ("process", Kind::Flag),
     ("reject_on_worker_lost", Kind::Flag),
+    ("retry_on_worker_lost", Kind::Flag),
+    ("acks_on_failure", Kind::Flag),
+    ("acks_on_timeout", Kind::Flag),
     ("ignore_result", Kind::Flag),
     ("time_limit", Kind::Seconds),
     ("soft_time_limit", Kind::Seconds),

@@ -71,17 +71,25 @@ def without_jobs(value):
     return value
 
 
-def told(monitor, lane, id):
-    """The worker's events about a task, up to its end, made comparable."""
-
-    def all_told():
+def all_told(monitor, lane, id):
+    def ended():
         events = [event for event in monitor.of_task(id) if event["hostname"] == lane.node]
         return events if any(event["type"] in LAST for event in events) else None
 
-    events = sorted(until(all_told, "the end is told"), key=lambda event: event["type"])
+    return until(ended, "the end is told")
+
+
+def told(monitor, lane, id):
+    """The worker's events about a task, up to its end, made comparable."""
+
+    events = sorted(all_told(monitor, lane, id), key=lambda event: event["type"])
     events = [comparable_event(without_wrapper(event)) for event in events]
     # Python tells twice of a hard time limit.
     return [event for n, event in enumerate(events) if event != events[n - 1] or n == 0]
+
+
+def types_told(monitor, lane, id):
+    return {event["type"] for event in all_told(monitor, lane, id)}
 
 
 def without_wrapper(event):
@@ -164,6 +172,65 @@ def test_a_lost_childs_message_is_kept_if_failures_are_not_acknowledged(
             events.append(told(monitor, lane, result.id))
             until(lambda: lane.held() == lane.waiting() == 0, "it is settled")
         same(*events)
+    finally:
+        for lane in lanes:
+            lane.worker.stop()
+
+
+@pytest.mark.parametrize("times, states", [
+    (2, ["STARTED", "RETRY", "STARTED", "RETRY", "STARTED", "SUCCESS"]),
+    (9, ["STARTED", "RETRY", "STARTED", "RETRY", "STARTED", "FAILURE"]),
+])
+def test_a_task_is_retried_when_its_child_is_lost(both, monitor, redis, times, states):
+    """With retries left it is; after that it fails, and does not go back."""
+    events = []
+    for lane in both:
+        key, id = f"retried-{lane.queue}-{times}", uuid()
+        history = lane.history("processes.crash_retried", [key, times], task_id=id, timeout=30)
+        assert [meta["status"] for meta in history] == states
+        assert int(redis.client.get(key)) == 3
+        until(lambda: lane.held() == lane.waiting() == 0, "it is settled")
+        events.append(types_told(monitor, lane, id))
+    assert events[0] == events[1]
+
+
+@pytest.mark.parametrize("on_timeout, runs", [(True, 1), (False, 2)])
+def test_a_message_goes_back_if_a_timeout_is_not_acknowledged(
+    app, redis, tmp_path, on_timeout, runs
+):
+    settings = {"task_acks_on_failure_or_timeout": not on_timeout,
+                "task_acks_on_timeout": on_timeout}
+    lanes = list(pair(app, redis, tmp_path, settings))
+    try:
+        for lane in lanes:
+            result = lane.apply("processes.hang_at_first", [f"hung-{lane.queue}", 30], time_limit=0.5)
+            until(lambda: lane.meta(result) and lane.meta(result)["status"] != "STARTED", "ends", 20)
+            until(lambda: lane.held() == lane.waiting() == 0, "it is settled")
+            assert int(redis.client.get(f"hung-{lane.queue}")) == runs
+            assert lane.meta(result)["status"] == ("FAILURE" if on_timeout else "SUCCESS")
+    finally:
+        for lane in lanes:
+            lane.worker.stop()
+
+
+@pytest.mark.parametrize("on_failure", [True, False])
+def test_a_failure_is_acknowledged_as_its_own_setting_says(
+    app, redis, tmp_path, monitor, on_failure
+):
+    settings = {"task_acks_late": True, "task_acks_on_failure_or_timeout": not on_failure,
+                "task_acks_on_failure": on_failure}
+    lanes = list(pair(app, redis, tmp_path, settings))
+    try:
+        events = []
+        for lane in lanes:
+            result = lane.send("raise_error")
+            with pytest.raises(ValueError):
+                result.get(timeout=20)
+            until(lambda: lane.held() == lane.waiting() == 0, "it is settled")
+            types = types_told(monitor, lane, result.id)
+            assert ("task-rejected" in types) != on_failure
+            events.append(types)
+        assert events[0] == events[1]
     finally:
         for lane in lanes:
             lane.worker.stop()
@@ -433,5 +500,5 @@ def test_ctrl_c_is_the_workers(prefork, lane):
     running = lane.send("processes.spin", 1)
     until(lambda: (lane.meta(running) or {}).get("status") == "STARTED", "it runs")
     os.killpg(prefork.pid, signal.SIGINT)
-    assert prefork.wait(timeout=10) == 0
+    assert prefork.wait(timeout=10) == 1
     assert lane.meta(running)["status"] == "SUCCESS"

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from time import monotonic
+from time import monotonic, sleep
 
 from celery import shared_task, signature
 from celery.exceptions import SoftTimeLimitExceeded
@@ -35,6 +35,20 @@ def crash_late(key, times=1):
 @shared_task(name="processes.crash_rejected", acks_late=True, reject_on_worker_lost=True)
 def crash_rejected(key, times=1):
     return crash_at_first(key, times)
+
+
+@shared_task(name="processes.crash_retried", acks_late=True, reject_on_worker_lost=True,
+             retry_on_worker_lost=True, max_retries=2, default_retry_delay=0.1)
+def crash_retried(key, times=1):
+    return crash_at_first(key, times)
+
+
+@shared_task(name="processes.hang_at_first", acks_late=True)
+def hang_at_first(key, seconds):
+    run = connection().incr(key)
+    if run == 1:
+        sleep(seconds)
+    return run
 
 
 @shared_task(name="processes.leave")

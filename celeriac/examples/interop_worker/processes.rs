@@ -12,13 +12,15 @@ use redis::aio::ConnectionManager;
 use serde_json::{Value, json};
 
 /// The family.
-pub fn tasks() -> [Task; 15] {
+pub fn tasks() -> [Task; 17] {
     [
         pid::task(),
         here::task(),
         crash::task(),
         crash_late::task(),
         crash_rejected::task(),
+        crash_retried::task(),
+        hang_at_first::task(),
         leave::task(),
         cat::task(),
         fail::task(),
@@ -76,6 +78,38 @@ async fn crash_rejected(
     State(redis): State<ConnectionManager>,
 ) -> Result<u64, TaskError> {
     crash_at_first(&key, times, &redis).await
+}
+
+/// The same; it is tried again, twice.
+#[celeriac::task(
+    name = "processes.crash_retried",
+    process,
+    acks_late,
+    reject_on_worker_lost,
+    retry_on_worker_lost,
+    max_retries = 2,
+    default_retry_delay = 0.1
+)]
+async fn crash_retried(
+    key: String,
+    #[default(1)] times: u64,
+    State(redis): State<ConnectionManager>,
+) -> Result<u64, TaskError> {
+    crash_at_first(&key, times, &redis).await
+}
+
+/// Sleeps when it runs for the first time.
+#[celeriac::task(name = "processes.hang_at_first", acks_late)]
+async fn hang_at_first(
+    key: String,
+    seconds: f64,
+    State(redis): State<ConnectionManager>,
+) -> Result<u64, TaskError> {
+    let run = crash_at_first(&key, 0, &redis).await?;
+    if run == 1 {
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    }
+    Ok(run)
 }
 
 async fn crash_at_first(

@@ -45,11 +45,18 @@ pub struct Settings {
     pub task_allow_error_cb_on_chord_header: bool,
     /// Whether messages are acknowledged after the task has run.
     pub task_acks_late: bool,
-    /// Whether a late acknowledgement follows a failure, too.
+    /// Whether a late acknowledgement follows a failure or the hard limit, too.
     pub task_acks_on_failure_or_timeout: bool,
+    /// Whether it follows a failure, if this is not the same.
+    pub task_acks_on_failure: Option<bool>,
+    /// Whether it follows the hard limit, if this is not the same. Else the
+    /// message goes back to its queue.
+    pub task_acks_on_timeout: Option<bool>,
     /// Whether a message whose child died goes back to its queue. For tasks
     /// with late acknowledgement.
     pub task_reject_on_worker_lost: bool,
+    /// Whether a task is retried when its child process dies.
+    pub task_retry_on_worker_lost: bool,
     /// Whether `STARTED` is stored when a task begins.
     pub task_track_started: bool,
     /// Whether results are dropped.
@@ -180,7 +187,10 @@ impl Default for Settings {
             task_allow_error_cb_on_chord_header: false,
             task_acks_late: false,
             task_acks_on_failure_or_timeout: true,
+            task_acks_on_failure: None,
+            task_acks_on_timeout: None,
             task_reject_on_worker_lost: false,
+            task_retry_on_worker_lost: false,
             task_track_started: false,
             task_ignore_result: false,
             task_store_errors_even_if_ignored: false,

@@ -7,11 +7,19 @@ use super::Rate;
 pub struct TaskOptions {
     /// Acknowledge after the run (`task_acks_late`).
     pub acks_late: Option<bool>,
+    /// Acknowledge late even after a failure (`task_acks_on_failure`).
+    pub acks_on_failure: Option<bool>,
+    /// Acknowledge late even after the hard limit; else the message goes back
+    /// (`task_acks_on_timeout`).
+    pub acks_on_timeout: Option<bool>,
     /// Run in a child process (`worker_pool`).
     pub process: Option<bool>,
     /// Put the message back if the child dies (`task_reject_on_worker_lost`).
     /// With `acks_late`.
     pub reject_on_worker_lost: Option<bool>,
+    /// Retry if the child dies, `max_retries` times
+    /// (`task_retry_on_worker_lost`). Goes before `reject_on_worker_lost`.
+    pub retry_on_worker_lost: Option<bool>,
     /// Store no result (`task_ignore_result`).
     pub ignore_result: Option<bool>,
     /// Hard limit, seconds (`task_time_limit`).
@@ -43,8 +51,11 @@ impl Default for TaskOptions {
     fn default() -> Self {
         Self {
             acks_late: None,
+            acks_on_failure: None,
+            acks_on_timeout: None,
             process: None,
             reject_on_worker_lost: None,
+            retry_on_worker_lost: None,
             ignore_result: None,
             time_limit: None,
             soft_time_limit: None,

@@ -16,7 +16,7 @@ use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
 use crate::results::{TaskMeta, states};
-use crate::task::{Failure, Request};
+use crate::task::{Failure, Request, Retry};
 use crate::transport::Delivery;
 
 /// Carries a message from its delivery to its end. `room` is its place among
@@ -246,7 +246,8 @@ impl<'a> Life<'a> {
         acknowledged.and(settled.map(drop))
     }
 
-    /// A failure of a class in `autoretry_for` is a retry.
+    /// A failure of a class in `autoretry_for` is a retry, and so may be the
+    /// death of a child.
     fn autoretried(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Failure(failure) => {
@@ -256,6 +257,9 @@ impl<'a> Life<'a> {
                     Some(retry) => Outcome::Retry(retry.because(failure)),
                     None => Outcome::Failure(failure),
                 }
+            }
+            Outcome::WorkerLost(failure) if self.settlement.retries_when_lost() => {
+                Outcome::Retry(Retry::default().because(failure))
             }
             outcome => outcome,
         }

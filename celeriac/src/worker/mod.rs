@@ -12,6 +12,7 @@
 //! - `limits`: a run under its time limits
 //! - `tuning`: rate and time limits that change while the worker works
 //! - `outcome`: what monitors are told of an [`Outcome`]
+//! - `acks`: what becomes of a message when its run is over
 //! - `settle`: what a run's [`Outcome`] leaves behind
 //! - `follow`: callbacks, chains and what replaces a task
 //! - `chord`: members of a chord's header
@@ -22,6 +23,7 @@
 //! - `shared`: what these parts share
 //! - [`Shutdown`]: warm and cold
 
+mod acks;
 pub(crate) mod autoscale;
 mod banner;
 mod builtins;

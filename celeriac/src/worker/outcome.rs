@@ -42,13 +42,13 @@ pub(super) fn news(
 
 /// Everything that is told of a failure, in order.
 pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
-    let acknowledged = settlement
-        .shared()
-        .app
-        .settings()
-        .task_acks_on_failure_or_timeout;
+    let timed_out = failure.exc_type == "billiard.exceptions.TimeLimitExceeded";
+    let acknowledged = match timed_out {
+        true => settlement.acks_on_timeout(),
+        false => settlement.acks_on_failure(),
+    };
     let refused = settlement.acks_late() && !acknowledged;
-    let refused = refused.then_some(TaskEvent::Rejected { requeue: false });
+    let refused = refused.then_some(TaskEvent::Rejected { requeue: timed_out });
     let failed = TaskEvent::Failed {
         exception: failure.repr(),
         traceback: Some(failure.traceback()),

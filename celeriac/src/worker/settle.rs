@@ -122,14 +122,6 @@ impl<'a> Settlement<'a> {
         Limits::of(&self.context, self.task, tuning.and_then(Tuning::time))
     }
 
-    pub fn acks_late(&self) -> bool {
-        let settings = self.shared.app.settings();
-        self.task
-            .options()
-            .acks_late
-            .unwrap_or(settings.task_acks_late)
-    }
-
     /// What an earlier delivery has stored, if it was a success and
     /// `worker_deduplicate_successful_tasks` asks for it: such a task must not
     /// run again.
@@ -221,8 +213,12 @@ impl<'a> Settlement<'a> {
             headers.shown(),
             headers.id
         );
-        self.fail_with(Failure::with_args(class, vec![limit]), None)
-            .await
+        self.record_failure(Failure::with_args(class, vec![limit]), None)
+            .await?;
+        match self.acks_late() && !self.acks_on_timeout() {
+            true => self.requeue().await,
+            false => self.end(true).await,
+        }
     }
 
     async fn ignore(&self) -> Result<(), GaveUp> {
@@ -241,14 +237,17 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    /// Whether its message goes back to its queue if its child dies.
-    pub fn requeues_when_lost(&self) -> bool {
-        let asked = self.task.options().reject_on_worker_lost;
-        let settings = self.shared.app.settings();
-        self.acks_late() && asked.unwrap_or(settings.task_reject_on_worker_lost)
+    async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
+        self.record_failure(failure, traceback).await?;
+        self.end(self.acks_on_failure()).await
     }
 
-    async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
+    /// Stores it, and tells all that depend on it.
+    async fn record_failure(
+        &self,
+        failure: Failure,
+        traceback: Option<String>,
+    ) -> Result<(), GaveUp> {
         let exception = failure.to_meta();
         if self.stores_errors() {
             let result = exception.clone();
@@ -258,8 +257,6 @@ impl<'a> Settlement<'a> {
         self.count(self.member(), states::FAILURE, &exception)
             .await?;
         self.fail_dependents(&failure, traceback.as_deref()).await?;
-        self.end(self.shared.app.settings().task_acks_on_failure_or_timeout)
-            .await?;
         if let Some(traceback) = traceback {
             let (shown, traceback) = (failure.repr(), traceback.trim_end());
             self.log_error(format_args!("raised unexpected: {shown}\n{traceback}"));
@@ -431,7 +428,7 @@ impl<'a> Settlement<'a> {
             (false, _) => Ok(()),
             (true, true) => self.ack().await,
             (true, false) => {
-                let reason = "failed, and task_acks_on_failure_or_timeout is off";
+                let reason = "failed, and task_acks_on_failure is off";
                 bury(self.shared, self.delivery, reason).await
             }
         }
