@@ -62,6 +62,7 @@ pub use settle::Outcome;
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
 
+use queues::Broadcasts;
 use shared::Society;
 use state_db::StateDb;
 
@@ -84,7 +85,9 @@ pub struct Worker {
     app: App,
     tasks: Tasks,
     states: States,
+    /// By the names that people use.
     queues: Vec<Arc<str>>,
+    broadcasts: Broadcasts,
     nodename: String,
     concurrency: usize,
     /// The most and the fewest slots, if they follow the load.
@@ -108,6 +111,7 @@ impl Worker {
             tasks: builtins::tasks(),
             states: States::new(),
             queues: names.into_iter().map(Arc::from).collect(),
+            broadcasts: Broadcasts::of(settings),
             nodename: default_nodename(None),
             concurrency: settings.worker_concurrency.unwrap_or_else(cores).max(1),
             autoscale: None,
@@ -217,7 +221,9 @@ impl Worker {
     /// # Errors
     /// [`Error::Connection`] when the broker is away.
     pub async fn purge(&self) -> Result<u64, Error> {
-        self.app.transport().purge(&self.queues).await
+        let queues = self.queues.iter();
+        let queues: Vec<_> = queues.map(|name| self.broadcasts.queue(name)).collect();
+        self.app.transport().purge(&queues).await
     }
 
     /// Watches it, from now until after it has ended.

@@ -89,7 +89,7 @@ impl Worker {
             link: Link::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
-            queues: Queues::new(self.queues),
+            queues: Queues::new(&self.queues, self.broadcasts),
             pool: Pool::new(size, settings.worker_prefetch_multiplier),
             autoscaler: self.autoscale.map(Autoscaler::new),
             held: Semaphore::new(held.min(Semaphore::MAX_PERMITS)),
