@@ -17,8 +17,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use celeriac::command::WorkerArgs;
+use celeriac::config::Route;
 use celeriac::task::{SignatureError, Task};
-use celeriac::{App, Config, Worker};
+use celeriac::{App, Config, Signature, Worker};
 use clap::{Parser, Subcommand};
 
 /// The tasks, a module for each family.
@@ -73,7 +74,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut settings = config.settings().clone();
     settings.result_extended = true;
     options.worker.apply(&mut settings);
-    let worker = Worker::new(App::new(settings)?)
+    let worker = Worker::new(App::new(settings)?.with_router(by_argument))
         .tasks(tasks()?)
         .state(Arc::new(effects::connect()?))
         .state(Arc::new(retries::Attempts::default()));
@@ -82,6 +83,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     Ok(options.worker.run(worker).await?)
+}
+
+/// A call whose first argument is `{"by_router": QUEUE}` goes there.
+fn by_argument(call: &Signature) -> Option<Route> {
+    Some(call.args.first()?.get("by_router")?.as_str()?.into())
 }
 
 fn tasks() -> Result<Vec<Task>, SignatureError> {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::canvas::Signature;
 use crate::clock::Clock;
-use crate::config::{BeatScheduler, Settings};
+use crate::config::{BeatScheduler, Route, Settings};
 use crate::error::{Error, hide_password};
 use crate::results::redis::RedisResults;
 use crate::results::{AsyncResult, Codec, ResultStore};
@@ -25,10 +26,16 @@ use crate::transport::redis::{RedisSchedule, RedisTransport};
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
+/// A function that knows where some tasks go.
+type Router = Arc<dyn Fn(&Signature) -> Option<Route> + Send + Sync>;
+
+#[derive(Clone)]
 struct Inner {
     settings: Settings,
     transport: Arc<dyn Transport>,
     results: Option<Arc<dyn ResultStore>>,
+    /// Asked in this order, before `task_routes`.
+    routers: Vec<Router>,
     /// `gen<pid>@<host>`, the `origin` of what is sent.
     origin: String,
     clock: Clock,
@@ -50,10 +57,42 @@ impl App {
         Ok(Self(Arc::new(Inner {
             results: results.transpose()?,
             transport,
+            routers: Vec::new(),
             origin: format!("gen{}@{}", std::process::id(), hostname()),
             clock: Clock::default(),
             settings,
         })))
+    }
+
+    /// Asks `router` where a task goes; as a function in Celery's
+    /// `task_routes`. Of several the first that knows decides, and `task_routes`
+    /// where none does. What the call itself says wins over any of them. A map
+    /// goes where its task goes: `router` sees that one's name.
+    ///
+    /// For [`worker::Worker`](crate::Worker)s, too: what their tasks send, and
+    /// what follows a task, goes where their application says.
+    ///
+    /// ```
+    /// use celeriac::config::Route;
+    /// use celeriac::{App, Settings};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), celeriac::Error> {
+    /// let app = App::new(Settings::default())?.with_router(|signature| {
+    ///     let (_, tenant) = signature.kwargs.iter().find(|(name, _)| *name == "tenant")?;
+    ///     Some(Route {
+    ///         queue: Some(format!("tenant-{}", tenant.as_str()?)),
+    ///         priority: None,
+    ///     })
+    /// });
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_router(
+        mut self,
+        router: impl Fn(&Signature) -> Option<Route> + Send + Sync + 'static,
+    ) -> Self {
+        Arc::make_mut(&mut self.0).routers.push(Arc::new(router));
+        self
     }
 
     /// The settings.
@@ -98,6 +137,11 @@ impl App {
             }
             BeatScheduler::Shared => Arc::new(RedisSchedule::new(settings)?),
         })
+    }
+
+    /// What routers say of a call, the first that knows.
+    pub(crate) fn ask_routers(&self, signature: &Signature) -> Option<Route> {
+        self.0.routers.iter().find_map(|router| router(signature))
     }
 
     /// Who sends, as messages name it.

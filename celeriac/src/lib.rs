@@ -13,7 +13,8 @@
 //! | [`transport`] | brokers, in kombu's layout |
 //! | [`message`] | protocol 2 |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
-//! | `sending` | [`App::send`]: routes, and what goes out |
+//! | `sending` | [`App::send`]: what goes out |
+//! | `routing` | which queue, and which exchange, it goes to |
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
 //! | [`stubs`] | the tasks as a Python module |
 //! | [`config`] | settings in Celery's own names |
@@ -38,6 +39,7 @@ pub mod nodename;
 pub mod pidfile;
 mod redis_link;
 pub mod results;
+mod routing;
 pub mod schedule;
 mod sending;
 pub mod stubs;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::canvas::{Canvas, Handle, Plan, Signature};
+use crate::canvas::{Handle, Plan, Signature};
 use crate::error::Error;
 use crate::events;
 use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
@@ -102,8 +102,7 @@ impl App {
     /// The message of a call, routed.
     fn message(&self, call: Signature, lineage: &Lineage) -> Result<Outgoing, Error> {
         let settings = self.settings();
-        let route = settings.task_routes.lookup(route_name(&call));
-        let route = route.cloned().unwrap_or_default();
+        let route = self.route(&call).unwrap_or_default();
         let queue = call.options.queue.clone().or(route.queue);
         let queue = queue.unwrap_or_else(|| settings.task_default_queue.clone());
         let priority = call.options.priority.or(route.priority);
@@ -113,7 +112,7 @@ impl App {
         let (headers, body) = task_message(call, lineage, self.origin());
         let mut envelope = Envelope::with_format(headers, &body, &queue, priority, format)?;
         envelope.properties.reply_to = reply_to.or(envelope.properties.reply_to);
-        Ok(Outgoing { envelope, queue })
+        Ok(self.address(queue, envelope))
     }
 
     /// How the body of a message is written: as the options `serializer` and
@@ -184,14 +183,4 @@ fn option<T: DeserializeOwned>(
 ) -> Result<Option<T>, serde_json::Error> {
     let given = options.get(name).filter(|value| !value.is_null());
     given.cloned().map(serde_json::from_value).transpose()
-}
-
-/// A map goes where its task goes.
-fn route_name(call: &Signature) -> &str {
-    let mapped = match call.canvas {
-        Canvas::Map | Canvas::Starmap => call.kwargs.get("task"),
-        _ => None,
-    };
-    let name = mapped.and_then(|task| task.get("task")?.as_str());
-    name.unwrap_or(&call.task)
 }

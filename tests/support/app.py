@@ -5,5 +5,11 @@ import os
 
 from celery import Celery
 
+from .broadcasts import queues
+
+settings = json.loads(os.environ.get("INTEROP_SETTINGS", "{}"))
+if "task_queues" in settings:
+    settings["task_queues"] = queues(settings["task_queues"])
+
 app = Celery("interop", include=["t.integration.tasks", "support.processes", "support.tasks"])
-app.conf.update(json.loads(os.environ.get("INTEROP_SETTINGS", "{}")))
+app.conf.update(settings)

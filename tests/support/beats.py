@@ -10,7 +10,7 @@ from pathlib import Path
 from celery import Celery
 
 from .process import Process
-from .workers import interop_worker, toml
+from .workers import inline, interop_worker, toml
 
 
 def beat_program():
@@ -107,11 +107,3 @@ def toml_schedule(schedule):
         f"[beat_schedule.{name}]\n" + "".join(f"{key} = {inline(value)}\n"
                                               for key, value in entry.items())
         for name, entry in schedule.items())
-
-
-def inline(value):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(inline(item) for item in value) + "]"
-    return json.dumps(value)

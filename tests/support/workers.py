@@ -72,10 +72,18 @@ def environment(redis, effects):
 
 
 def toml(settings):
-    """Settings as TOML: JSON writes texts, numbers and lists the same way."""
+    """Settings as TOML, each dictionary as a table."""
     plain = [item for item in settings.items() if not isinstance(item[1], dict)]
     tables = [item for item in settings.items() if isinstance(item[1], dict)]
-    lines = [f"{name} = {json.dumps(value)}\n" for name, value in plain]
+    lines = [f"{name} = {inline(value)}\n" for name, value in plain]
     for name, table in tables:
         lines.append(f"[{name}]\n{toml(table)}")
     return "".join(lines)
+
+def inline(value):
+    """A value as TOML: JSON writes texts and numbers the same way."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(inline(item) for item in value) + "]"
+    return json.dumps(value)

@@ -6,6 +6,7 @@
 //! in the section `api`. A key that nobody knows, or a value of the wrong
 //! type, is an error that names its place.
 
+mod queues;
 mod routes;
 mod settings;
 
@@ -16,10 +17,11 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+pub use queues::{ExchangeType, QueueSetting};
 pub use routes::{Route, TaskRoutes};
 pub use settings::{
-    AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, QueueSetting, Settings,
-    TransportOptions, WorkerPool,
+    AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, Settings, TransportOptions,
+    WorkerPool,
 };
 
 /// The file that is read when none is named, if it exists.

@@ -23,6 +23,16 @@ enum RouteForm {
     },
 }
 
+impl From<&str> for Route {
+    /// To a queue, with the priority that the call or the settings say.
+    fn from(queue: &str) -> Self {
+        Self {
+            queue: Some(queue.to_owned()),
+            priority: None,
+        }
+    }
+}
+
 impl From<RouteForm> for Route {
     fn from(form: RouteForm) -> Self {
         match form {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::TaskRoutes;
+use super::{QueueSetting, TaskRoutes};
 use crate::message::{Compression, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
@@ -35,7 +35,8 @@ pub struct Settings {
     pub task_default_queue: String,
     /// The queues that a worker consumes if none are named; the default queue if empty.
     pub task_queues: Vec<QueueSetting>,
-    /// Which tasks go to which queues.
+    /// Which tasks go to which queues; [`App::with_router`](crate::App::with_router)
+    /// goes before.
     pub task_routes: TaskRoutes,
     /// Priority of messages that name none, 0 (first) to 9 on Redis.
     pub task_default_priority: Option<u8>,
@@ -162,6 +163,19 @@ impl Settings {
         let unnamed = || if self.enable_utc { None } else { local() };
         let unnamed = || unnamed()?.trim_start_matches(':').parse().ok();
         self.timezone.or_else(unnamed).unwrap_or(chrono_tz::UTC)
+    }
+
+    /// Whether `task_queues` names this queue as one whose messages every
+    /// worker gets.
+    pub(crate) fn is_broadcast(&self, queue: &str) -> bool {
+        let mut named = self.task_queues.iter();
+        named.any(|entry| entry.name == queue && entry.is_broadcast())
+    }
+
+    /// What broadcasts are bound with: Celery's `task_default_routing_key`,
+    /// which is the default queue unless set.
+    pub(crate) fn default_routing_key(&self) -> &str {
+        &self.task_default_queue
     }
 
     /// `beat_lease`, as long as an election needs at least.
@@ -339,29 +353,6 @@ impl TryFrom<Vec<String>> for AcceptContent {
 impl Default for AcceptContent {
     fn default() -> Self {
         Self(vec!["json".to_owned()])
-    }
-}
-
-/// An entry of `task_queues`: a name, or a table with one.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(from = "QueueForm")]
-pub struct QueueSetting {
-    /// The queue's name.
-    pub name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum QueueForm {
-    Name(String),
-    Table { name: String },
-}
-
-impl From<QueueForm> for QueueSetting {
-    fn from(form: QueueForm) -> Self {
-        match form {
-            QueueForm::Name(name) | QueueForm::Table { name } => Self { name },
-        }
     }
 }
 

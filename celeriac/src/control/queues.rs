@@ -1,8 +1,11 @@
 //! add_consumer, cancel_consumer, active_queues.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
+use crate::transport::Broadcast;
 use crate::worker::Shared;
 
 pub(super) fn add_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
@@ -22,15 +25,31 @@ pub(super) fn cancel_consumer(shared: &Shared, arguments: &Arguments) -> Result<
 
 pub(super) fn active_queues(shared: &Shared) -> Result<Answer, Refusal> {
     let names = shared.queues.names();
-    Answer::now(names.iter().map(|name| as_dict(name)).collect::<Vec<_>>())
+    let broadcasts = &shared.queues.broadcasts;
+    let describe = |name: &Arc<str>| match broadcasts.filling(name) {
+        Some(broadcast) => broadcast_as_dict(broadcast),
+        None => as_dict(name, name, name),
+    };
+    Answer::now(names.iter().map(describe).collect::<Vec<_>>())
 }
 
-/// As `kombu.Queue.as_dict`, bound to the direct exchange of its own name.
-fn as_dict(name: &str) -> Value {
+/// As `kombu.common.Broadcast.as_dict`.
+fn broadcast_as_dict(broadcast: &Broadcast) -> Value {
+    let (name, exchange) = (&broadcast.queue, &broadcast.exchange);
+    let mut queue = as_dict(name, exchange, &broadcast.routing_key);
+    queue["exchange"]["type"] = "fanout".into();
+    queue["auto_delete"] = true.into();
+    queue["alias"] = (**exchange).into();
+    queue["queue"] = (**name).into();
+    queue
+}
+
+/// As `kombu.Queue.as_dict`, bound to a direct exchange.
+fn as_dict(name: &str, exchange: &str, routing_key: &str) -> Value {
     json!({
         "name": name,
         "exchange": {
-            "name": name,
+            "name": exchange,
             "type": "direct",
             "arguments": null,
             "durable": true,
@@ -39,7 +58,7 @@ fn as_dict(name: &str) -> Value {
             "delivery_mode": null,
             "no_declare": false,
         },
-        "routing_key": name,
+        "routing_key": routing_key,
         "queue_arguments": null,
         "binding_arguments": null,
         "consumer_arguments": null,

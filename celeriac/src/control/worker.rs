@@ -72,9 +72,16 @@ fn prefetch_count(shared: &Shared) -> usize {
     }
 }
 
+/// A limit as the settings have it: whole unless it has a fraction. 0: none.
+fn seconds(limit: Option<f64>) -> Value {
+    match limit.unwrap_or(0.0) {
+        whole if whole.fract() == 0.0 => (whole as u64).into(),
+        limit => limit.into(),
+    }
+}
+
 fn pool(shared: &Shared) -> Value {
     let settings = shared.app.settings();
-    let seconds = |limit: Option<f64>| limit.unwrap_or(0.0);
     let mut processes = shared.children.pids();
     if processes.is_empty() {
         // Slots are no processes; all of them are in this one.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
 use crate::canvas::new_id;
+use crate::config::ExchangeType;
 use crate::durable::{parent, write};
 use crate::error::Error;
 use crate::message::Envelope;
@@ -71,6 +72,8 @@ impl Default for Document {
 #[derive(Clone, Serialize, Deserialize)]
 struct Letter {
     queue: String,
+    #[serde(default)]
+    exchange_type: ExchangeType,
     message: Envelope,
 }
 
@@ -245,6 +248,7 @@ impl From<&Outgoing> for Letter {
     fn from(outgoing: &Outgoing) -> Self {
         Self {
             queue: outgoing.queue.clone(),
+            exchange_type: outgoing.exchange_type,
             message: outgoing.envelope.clone(),
         }
     }
@@ -254,6 +258,7 @@ impl From<Letter> for Outgoing {
     fn from(letter: Letter) -> Self {
         Self {
             queue: letter.queue,
+            exchange_type: letter.exchange_type,
             envelope: letter.message,
         }
     }

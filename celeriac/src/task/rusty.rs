@@ -27,8 +27,8 @@ use tokio::sync::OnceCell;
 use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
 use crate::app::App;
+use crate::canvas::Signature;
 use crate::message::{Body, Envelope, Headers};
-use crate::transport::Outgoing;
 
 /// The task of a `#[celery::task]` function:
 /// `worker.task(rusty::task::<add>())`.
@@ -183,14 +183,12 @@ impl Broker for Bridge {
             .ok_or(BrokerError::NotConnected)?
             .app()
             .clone();
-        let route = app.settings().task_routes.lookup(&message.headers.task);
-        let routed = route
-            .and_then(|route| route.queue.as_deref())
-            .unwrap_or(queue);
-        let outgoing = Outgoing {
-            envelope: envelope(&app, message, routed)?,
-            queue: routed.to_owned(),
-        };
+        // rusty-celery writes JSON; the settings may want another format.
+        let body: Body = serde_json::from_slice(&message.raw_body)?;
+        let route = app.route(&signature(message, &body)).unwrap_or_default();
+        let routed = route.queue.unwrap_or_else(|| queue.to_owned());
+        let envelope = envelope(&app, message, &body, &routed)?;
+        let outgoing = app.address(routed, envelope);
         app.publish(&[outgoing]).await.map_err(refused)
     }
 
@@ -241,7 +239,21 @@ fn refused(error: crate::Error) -> BrokerError {
     BrokerError::IoError(std::io::Error::other(error.to_string()))
 }
 
-fn envelope(app: &App, message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
+/// The call as routers see it.
+fn signature(message: &Message, body: &Body) -> Signature {
+    Signature {
+        args: body.args.clone(),
+        kwargs: body.kwargs.clone(),
+        ..Signature::new(&message.headers.task)
+    }
+}
+
+fn envelope(
+    app: &App,
+    message: &Message,
+    body: &Body,
+    queue: &str,
+) -> Result<Envelope, BrokerError> {
     let theirs = &message.headers;
     let parent = Context::current();
     let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
@@ -266,8 +278,6 @@ fn envelope(app: &App, message: &Message, queue: &str) -> Result<Envelope, Broke
         stamps: Some(Map::new()),
         ..Headers::default()
     };
-    // rusty-celery writes JSON; the settings may want another format.
-    let body: Body = serde_json::from_slice(&message.raw_body)?;
     let format = app.format(&Map::new()).map_err(refused)?;
-    Ok(Envelope::with_format(headers, &body, queue, 0, format)?)
+    Ok(Envelope::with_format(headers, body, queue, 0, format)?)
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
+use crate::config::ExchangeType;
 use crate::error::Error;
 use crate::message::Envelope;
 
@@ -37,8 +39,45 @@ pub struct Delivery {
 pub struct Outgoing {
     /// The queue that it goes to.
     pub queue: String,
+    /// Whether it goes into that queue, or to the exchange that its envelope
+    /// names, for all who hear it.
+    pub exchange_type: ExchangeType,
     /// The message, priority included.
     pub envelope: Envelope,
+}
+
+impl Outgoing {
+    /// Into a queue.
+    pub fn direct(queue: String, envelope: Envelope) -> Self {
+        Self {
+            queue,
+            exchange_type: ExchangeType::Direct,
+            envelope,
+        }
+    }
+}
+
+/// A queue of one worker's own that gets all that is sent to an exchange
+/// (`kombu.common.Broadcast`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broadcast {
+    /// The fanout exchange, under whose name the queue is known (its alias).
+    pub exchange: Arc<str>,
+    /// What it is bound with.
+    pub routing_key: Arc<str>,
+    /// The queue: `bcast.<uuid>`.
+    pub queue: Arc<str>,
+}
+
+impl Broadcast {
+    /// A queue that nobody else has.
+    pub fn new(exchange: &str, routing_key: &str) -> Self {
+        Self {
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            queue: format!("bcast.{}", Uuid::new_v4()).into(),
+        }
+    }
 }
 
 /// A broker. Every method may fail with a lost connection, and may then be
@@ -63,6 +102,11 @@ pub trait Transport: Fanout {
 
     /// Makes queues known to those who send by exchange and routing key.
     async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error>;
+
+    /// Has these broadcasts fill their queues from now on, and no others; to be
+    /// called as [`declare`](Self::declare). What others left is deleted, and
+    /// all of them when the worker leaves or has died.
+    async fn hear(&self, broadcasts: &[Broadcast]) -> Result<(), Error>;
 
     /// Takes up to `max` messages from the queues; waits up to `patience` for
     /// the first. From then on they are held by this worker.

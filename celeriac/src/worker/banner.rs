@@ -1,6 +1,7 @@
 //! What a worker's program prints when it starts (`celery.apps.worker`).
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use chrono::Local;
 use nix::sys::utsname::uname;
@@ -61,10 +62,20 @@ impl Worker {
     }
 
     fn queues_shown(&self) -> String {
-        let mut names: Vec<&str> = self.queues.iter().map(|queue| &**queue).collect();
-        names.sort_unstable();
-        let line = |name| format!(".> {name:<16} exchange={name}(direct) key={name}\n");
-        names.into_iter().map(line).collect()
+        let mut queues: Vec<_> = self
+            .queues
+            .iter()
+            .map(|name| self.broadcasts.queue(name))
+            .collect();
+        queues.sort_unstable();
+        let line = |queue: &Arc<str>| {
+            let (exchange, kind, key) = match self.broadcasts.filling(queue) {
+                Some(broadcast) => (&broadcast.exchange, "fanout", &broadcast.routing_key),
+                None => (queue, "direct", queue),
+            };
+            format!(".> {queue:<16} exchange={exchange}({kind}) key={key}\n")
+        };
+        queues.iter().map(line).collect()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn connect(shared: &Shared) {
     let queues = shared.queues.names();
     loop {
         let connected = tokio::select! {
-            connected = shared.app.transport().declare(&queues) => connected,
+            connected = declare(shared, &queues) => connected,
             () = shared.shutdown.warm() => return,
         };
         let Err(error) = connected else {
@@ -76,6 +76,14 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
     }
 }
 
+/// Makes the queues known, and has broadcasts fill their own.
+async fn declare(shared: &Shared, queues: &[Arc<str>]) -> Result<(), Error> {
+    let (queues, broadcasts) = shared.queues.broadcasts.part(queues);
+    let transport = shared.app.transport();
+    transport.declare(&queues).await?;
+    transport.hear(&broadcasts).await
+}
+
 /// Waits for room and then for messages that fill it.
 async fn fetch(
     shared: &Shared,
@@ -83,13 +91,13 @@ async fn fetch(
     declared: &mut bool,
 ) -> Result<(Vec<Delivery>, OwnedSemaphorePermit), Error> {
     let transport = shared.app.transport();
+    if !*declared {
+        declare(shared, queues).await?;
+        *declared = true;
+    }
     if queues.is_empty() {
         // Until remote control names one.
         return std::future::pending().await;
-    }
-    if !*declared {
-        transport.declare(queues).await?;
-        *declared = true;
     }
     let room = shared.pool.room().await;
     let _fetching = shared.link.fetching();

@@ -70,6 +70,7 @@ pub use shutdown::Shutdown;
 
 use process::Plan;
 use process::child::{Role, role, serve};
+use queues::Broadcasts;
 use shared::Society;
 use state_db::StateDb;
 
@@ -92,7 +93,9 @@ pub struct Worker {
     app: App,
     tasks: Tasks,
     states: States,
+    /// By the names that people use.
     queues: Vec<Arc<str>>,
+    broadcasts: Broadcasts,
     nodename: String,
     concurrency: usize,
     /// The most and the fewest slots, if they follow the load.
@@ -117,6 +120,7 @@ impl Worker {
             tasks: builtins::tasks(),
             states: States::new(),
             queues: names.into_iter().map(Arc::from).collect(),
+            broadcasts: Broadcasts::of(settings),
             nodename: default_nodename(None),
             concurrency: settings.worker_concurrency.unwrap_or_else(cores).max(1),
             autoscale: None,
@@ -250,7 +254,9 @@ impl Worker {
     /// # Errors
     /// [`Error::Connection`] when the broker is away.
     pub async fn purge(&self) -> Result<u64, Error> {
-        self.app.transport().purge(&self.queues).await
+        let queues = self.queues.iter();
+        let queues: Vec<_> = queues.map(|name| self.broadcasts.queue(name)).collect();
+        self.app.transport().purge(&queues).await
     }
 
     /// Watches it, from now until after it has ended.

@@ -348,7 +348,8 @@ impl<'a> Settlement<'a> {
                 format!("Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n");
             self.store(states::RETRY, result, Some(traceback)).await?;
         }
-        let message = Outgoing { queue, envelope };
+        // To this worker alone, even if it came to all.
+        let message = Outgoing::direct(queue, envelope);
         self.submit(&Sending::message(message)).await?;
         self.end(true).await?;
         self.log(format_args!("retry: {reason}"));

@@ -95,7 +95,7 @@ impl Worker {
             link: Link::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
-            queues: Queues::new(self.queues),
+            queues: Queues::new(&self.queues, self.broadcasts),
             children: Children::new(self.plan, index, slots, shutdown.clone()),
             pool,
             autoscaler: self.autoscale.map(Autoscaler::new),

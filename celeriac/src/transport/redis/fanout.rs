@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ::redis::{AsyncCommands, Client, FromRedisValue, PushInfo, PushKind, Script};
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
@@ -44,10 +45,16 @@ pub(super) fn hand_over(listener: &UnboundedSender<Notice>, payload: &[u8]) {
     }
 }
 
-/// Listens until nobody wants to hear, through any number of connections.
-async fn listen(client: Client, channel: String, listener: UnboundedSender<Notice>) {
+/// Listens until it is dropped, through any number of connections: `hear` gets
+/// each message as it was sent, `subscribed` is told whenever it begins.
+pub(super) async fn listen(
+    client: Client,
+    channel: String,
+    subscribed: &Notify,
+    hear: impl Fn(Vec<u8>),
+) {
     loop {
-        if let Err(error) = listen_once(&client, &channel, &listener).await {
+        if let Err(error) = listen_once(&client, &channel, subscribed, &hear).await {
             tracing::debug!(%error, channel, "subscription lost; subscribing again");
         }
         sleep(PAUSE).await;
@@ -57,7 +64,8 @@ async fn listen(client: Client, channel: String, listener: UnboundedSender<Notic
 async fn listen_once(
     client: &Client,
     channel: &str,
-    listener: &UnboundedSender<Notice>,
+    subscribed: &Notify,
+    hear: &impl Fn(Vec<u8>),
 ) -> Result<(), Error> {
     let (sender, mut pushes) = unbounded_channel();
     let config = redis_link::plain().set_push_sender(sender);
@@ -69,23 +77,23 @@ async fn listen_once(
     } else {
         connection.subscribe(channel).await?;
     }
+    subscribed.notify_one();
     loop {
         match timeout(PROBE, pushes.recv()).await {
             Err(_) => ::redis::cmd("PING").exec_async(&mut connection).await?,
-            Ok(Some(push)) if push.kind != PushKind::Disconnection => heard(listener, &push),
+            Ok(Some(push)) if push.kind != PushKind::Disconnection => {
+                payload(&push).into_iter().for_each(hear);
+            }
             Ok(_) => return Ok(()),
         }
     }
 }
 
-fn heard(listener: &UnboundedSender<Notice>, push: &PushInfo) {
-    if !matches!(push.kind, PushKind::Message | PushKind::PMessage) {
-        return;
-    }
-    let payload = push.data.last().map(Vec::<u8>::from_redis_value_ref);
-    if let Some(Ok(payload)) = payload {
-        hand_over(listener, &payload);
-    }
+/// The message, if a push brings one.
+fn payload(push: &PushInfo) -> Option<Vec<u8>> {
+    let payload = push.data.last().map(Vec::<u8>::from_redis_value_ref)?;
+    let message = matches!(push.kind, PushKind::Message | PushKind::PMessage);
+    payload.ok().filter(|_| message)
 }
 
 #[async_trait]
@@ -93,7 +101,7 @@ impl Fanout for RedisTransport {
     async fn broadcast(&self, notices: &[Notice]) -> Result<Option<usize>, Error> {
         let mut pipeline = ::redis::pipe();
         for notice in notices {
-            let channel = self.channel(&notice.exchange, &notice.routing_key);
+            let channel = self.keys.channel(&notice.exchange, &notice.routing_key);
             pipeline.publish(channel, encode(notice)?);
         }
         let heard: Vec<usize> = pipeline.query_async(&mut self.connection()).await?;
@@ -101,11 +109,13 @@ impl Fanout for RedisTransport {
     }
 
     fn subscribe(&self, exchange: &str, routing_key: &str) -> Subscription {
-        let channel = self.channel(exchange, &routing_key.replace('#', "*"));
+        let channel = self.keys.channel(exchange, &routing_key.replace('#', "*"));
         let (subscription, listener, end) = Subscription::new();
         let client = self.client.clone();
         tokio::spawn(async move {
-            end.run_until_cancelled(listen(client, channel, listener))
+            let hear = |payload: Vec<u8>| hand_over(&listener, &payload);
+            let subscribed = Notify::new();
+            end.run_until_cancelled(listen(client, channel, &subscribed, hear))
                 .await;
         });
         subscription
@@ -153,13 +163,5 @@ impl Fanout for RedisTransport {
         let (subscription, listener, end) = Subscription::new();
         tokio::spawn(queue.serve(listener, end));
         Ok(subscription)
-    }
-}
-
-impl RedisTransport {
-    /// As kombu's `_get_publish_topic`.
-    fn channel(&self, exchange: &str, routing_key: &str) -> String {
-        let database = self.client.get_connection_info().redis_settings().db();
-        self.keys.channel(database, exchange, routing_key)
     }
 }

@@ -1,6 +1,9 @@
 //! The names of kombu's keys.
 
-use crate::config::{QueueOrder, TransportOptions};
+use redis::Client;
+
+use crate::config::{ExchangeType, QueueOrder, TransportOptions};
+use crate::transport::{Broadcast, Outgoing};
 
 /// kombu's separator between a binding's parts.
 const BINDING_SEPARATOR: &str = "\u{6}\u{16}";
@@ -12,10 +15,18 @@ pub(super) struct Keys {
     separator: String,
     steps: Vec<u8>,
     order: QueueOrder,
+    /// The database's number, which channels begin with.
+    database: i64,
 }
 
 impl Keys {
-    pub fn new(options: &TransportOptions) -> Self {
+    /// Of the database that `client` connects to.
+    pub fn of(client: &Client, options: &TransportOptions) -> Self {
+        let database = client.get_connection_info().redis_settings().db();
+        Self::new(database, options)
+    }
+
+    fn new(database: i64, options: &TransportOptions) -> Self {
         let mut steps = options.priority_steps.clone();
         steps.sort_unstable();
         if steps.is_empty() {
@@ -26,6 +37,7 @@ impl Keys {
             separator: options.sep.clone(),
             steps,
             order: options.queue_order_strategy,
+            database,
         }
     }
 
@@ -38,6 +50,22 @@ impl Keys {
     pub fn queue(&self, queue: &str, priority: u8) -> String {
         let below = self.steps.iter().rev().find(|&&step| step <= priority);
         self.step(queue, below.or(self.steps.last()).copied().unwrap_or(0))
+    }
+
+    /// The command that sends a message, and its key or channel.
+    pub fn destination(&self, message: &Outgoing) -> (&'static str, String) {
+        let properties = &message.envelope.properties;
+        match message.exchange_type {
+            ExchangeType::Direct => {
+                let priority = properties.priority.unwrap_or(0);
+                ("LPUSH", self.queue(&message.queue, priority))
+            }
+            ExchangeType::Fanout => {
+                let address = &properties.delivery_info;
+                let routing_key = address.routing_key.as_deref().unwrap_or_default();
+                ("PUBLISH", self.channel(&address.exchange, routing_key))
+            }
+        }
     }
 
     fn step(&self, queue: &str, step: u8) -> String {
@@ -122,13 +150,40 @@ impl Keys {
         [routing_key, "", queue].join(BINDING_SEPARATOR)
     }
 
+    /// The broadcasts that a worker has heard, so that what it leaves can be
+    /// found.
+    pub fn broadcasts(&self, worker: &str) -> String {
+        self.named(&format!("celeriac.broadcasts:{worker}"))
+    }
+
+    /// A broadcast, as it is noted there.
+    pub fn note(broadcast: &Broadcast) -> String {
+        let parts = [
+            &broadcast.exchange,
+            &broadcast.routing_key,
+            &broadcast.queue,
+        ];
+        parts.map(|part| &**part).join(BINDING_SEPARATOR)
+    }
+
+    /// The broadcast of a note.
+    pub fn noted(note: &str) -> Option<Broadcast> {
+        let mut parts = note.split(BINDING_SEPARATOR).map(Into::into);
+        Some(Broadcast {
+            exchange: parts.next()?,
+            routing_key: parts.next()?,
+            queue: parts.next()?,
+        })
+    }
+
     /// When tables whose bindings all expire are deleted.
     pub fn binding_deadlines(&self) -> String {
         self.named("_kombu.binding_deadlines")
     }
 
     /// The channel of a fanout exchange, as kombu's `_get_publish_topic`.
-    pub fn channel(&self, database: i64, exchange: &str, routing_key: &str) -> String {
+    pub fn channel(&self, exchange: &str, routing_key: &str) -> String {
+        let database = self.database;
         let slash = if routing_key.is_empty() { "" } else { "/" };
         self.named(&format!("/{database}.{exchange}{slash}{routing_key}"))
     }
@@ -148,7 +203,7 @@ mod tests {
     /// `Channel._q_for_pri` of kombu 5.7.
     #[test]
     fn priorities_share_the_list_of_their_step() {
-        let keys = Keys::new(&TransportOptions::default());
+        let keys = Keys::new(0, &TransportOptions::default());
         let list = |priority| keys.queue("q", priority);
         assert_eq!([list(0), list(2)], ["q", "q"]);
         assert_eq!([list(3), list(5)], ["q\u{6}\u{16}3", "q\u{6}\u{16}3"]);
@@ -163,7 +218,7 @@ mod tests {
             ..TransportOptions::default()
         };
         let lists = |turn| {
-            let lists = Keys::new(&options).lists(&["a", "b"], turn);
+            let lists = Keys::new(0, &options).lists(&["a", "b"], turn);
             lists
                 .into_iter()
                 .map(|(key, _)| key)

@@ -3,11 +3,13 @@
 //! | key | what it holds |
 //! | --- | --- |
 //! | `<queue>`, `<queue>\x06\x16<step>` | messages by priority step; pushed left, popped right |
+//! | `bcast.<uuid>` | the same of a broadcast: one worker's own, see [`broadcast`] |
 //! | `unacked` | tag → `[message, exchange, routing_key]` |
 //! | `unacked_index` | tag → time of delivery |
 //! | `_kombu.binding.<exchange>` | `routing_key\x06\x16pattern\x06\x16queue` |
 //! | `<id>.reply.celery.pidbox` | replies to a control command; expire |
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
+//! | `celeriac.broadcasts:<worker>` | the broadcasts that it hears |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
 //! | `celeriac.journal:<journal>` | how far it has been published (see [`Transport::publish_once`]) |
@@ -17,6 +19,7 @@
 //! never in a worker's memory alone.
 
 mod ack;
+mod broadcast;
 mod dead_letter;
 mod fanout;
 mod fetch;
@@ -28,7 +31,7 @@ mod replies;
 mod schedule;
 mod settle;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -38,13 +41,14 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{DeadLetter, Delivery, Outgoing, Tag, Transport};
+use super::{Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::batcher::Batcher;
 use crate::config::TransportOptions;
 use crate::error::Error;
 use crate::redis_link;
 
 use ack::Acks;
+use broadcast::Heard;
 use fetch::Fetcher;
 use keys::Keys;
 pub use notice::decode as decode_notice;
@@ -67,6 +71,8 @@ pub struct RedisTransport {
     held: Held,
     /// Workers that had no lease when last looked at.
     suspects: Mutex<HashSet<String>>,
+    /// The broadcasts that it hears, by queue.
+    heard: Mutex<HashMap<Arc<str>, Heard>>,
 }
 
 /// The tags of unsettled deliveries.
@@ -84,7 +90,7 @@ impl RedisTransport {
     pub fn new(url: &str, options: TransportOptions) -> Result<Self, Error> {
         let client = redis_link::client("broker_url", url)?;
         let connection = redis_link::managed(&client, None::<NoPushes>)?;
-        let keys = Keys::new(&options);
+        let keys = Keys::of(&client, &options);
         let acks = Acks {
             connection: connection.clone(),
             keys: keys.clone(),
@@ -99,6 +105,7 @@ impl RedisTransport {
             fetcher: Mutex::new(None),
             held: Held::default(),
             suspects: Mutex::default(),
+            heard: Mutex::default(),
         })
     }
 
@@ -114,11 +121,10 @@ type NoPushes = tokio::sync::mpsc::UnboundedSender<::redis::PushInfo>;
 impl Transport for RedisTransport {
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
-        for Outgoing { queue, envelope } in messages {
-            let key = self
-                .keys
-                .queue(queue, envelope.properties.priority.unwrap_or(0));
-            pipeline.lpush(key, serde_json::to_vec(envelope)?).ignore();
+        for message in messages {
+            let (command, key) = self.keys.destination(message);
+            let payload = serde_json::to_vec(&message.envelope)?;
+            pipeline.cmd(command).arg(key).arg(payload).ignore();
         }
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
@@ -133,6 +139,9 @@ impl Transport for RedisTransport {
     }
 
     async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error> {
+        if queues.is_empty() {
+            return Ok(());
+        }
         let mut pipeline = ::redis::pipe();
         for queue in queues {
             let member = self.keys.binding_member(queue);
@@ -141,6 +150,10 @@ impl Transport for RedisTransport {
             }
         }
         Ok(pipeline.exec_async(&mut self.connection()).await?)
+    }
+
+    async fn hear(&self, broadcasts: &[Broadcast]) -> Result<(), Error> {
+        self.hear_only(broadcasts).await
     }
 
     async fn purge(&self, queues: &[Arc<str>]) -> Result<u64, Error> {

@@ -13,13 +13,13 @@ use crate::transport::Outgoing;
 /// A journal that nothing has been published from for 30 days is forgotten.
 const KEPT: u64 = 30 * 86_400;
 
-/// `KEYS`: the journal, a list for each message. `ARGV`: the number, seconds
-/// to keep it, the messages.
+/// `KEYS`: the journal, a list or channel for each message. `ARGV`: the number,
+/// seconds to keep it, for each message the command that sends it, and itself.
 static PUBLISH_ONCE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return end
-for i = 2, #KEYS do redis.call('LPUSH', KEYS[i], ARGV[i + 1]) end
+for i = 2, #KEYS do redis.call(ARGV[2 * i - 1], KEYS[i], ARGV[2 * i]) end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 ",
     )
@@ -34,10 +34,10 @@ impl RedisTransport {
     ) -> Result<(), Error> {
         let mut call = PUBLISH_ONCE.key(self.keys.journal(journal));
         call.arg(number).arg(KEPT);
-        for Outgoing { queue, envelope } in messages {
-            let priority = envelope.properties.priority.unwrap_or(0);
-            call.key(self.keys.queue(queue, priority));
-            call.arg(serde_json::to_vec(envelope)?);
+        for message in messages {
+            let (command, key) = self.keys.destination(message);
+            call.key(key).arg(command);
+            call.arg(serde_json::to_vec(&message.envelope)?);
         }
         Ok(call.invoke_async(&mut self.connection()).await?)
     }

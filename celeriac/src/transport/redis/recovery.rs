@@ -21,7 +21,8 @@ const MUTEX_EXPIRE: u64 = 300;
 const ROUND: isize = 1000;
 
 impl RedisTransport {
-    /// Renews the lease and the times of what is held.
+    /// Renews the lease, the bindings of broadcasts, and the times of what is
+    /// held.
     pub(super) async fn renew(&self, nodename: &str) -> Result<(), Error> {
         let lease = Duration::from_secs_f64(self.options.worker_lease.max(1.0));
         let mut pipeline = redis::pipe();
@@ -34,6 +35,7 @@ impl RedisTransport {
             )
             .ignore();
         pipeline.exec_async(&mut self.connection()).await?;
+        self.bind_heard().await?;
         self.touch().await
     }
 
@@ -46,6 +48,7 @@ impl RedisTransport {
         // need a moment to renew.
         for worker in leaseless.intersection(&suspects) {
             self.put_back_all(worker).await?;
+            self.forget_broadcasts(worker).await?;
             let _: () = self.connection().srem(self.keys.workers(), worker).await?;
         }
         *suspects = leaseless;
@@ -128,6 +131,8 @@ impl RedisTransport {
     /// Puts back what is still held and gives up the lease.
     pub(super) async fn retire(&self) -> Result<(), Error> {
         self.put_back_all(&self.worker).await?;
+        self.hear_only(&[]).await?;
+        self.forget_broadcasts(&self.worker).await?;
         let mut pipeline = redis::pipe();
         pipeline.srem(self.keys.workers(), &self.worker).ignore();
         pipeline.del(self.keys.lease(&self.worker)).ignore();

@@ -55,9 +55,9 @@ for i = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return 1
 ";
 
-/// `KEYS`: leader, histories, a list for each message. `ARGV`: who, how many
+/// `KEYS`: leader, histories, a list or channel for each message. `ARGV`: who, how many
 /// turns, three for each (the entry, its history before, empty for none, and
-/// after), the messages. A history that cannot be read is none.
+/// after), for each message the command that sends it, and itself. A history that cannot be read is none.
 const COMMIT: &str = r"
 local function history(text)
   local ok, it = pcall(cjson.decode, text or '')
@@ -76,7 +76,7 @@ end
 if done then return 1 end
 if not fits then return 0 end
 for i = 3, last, 3 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2]) end
-for i = 3, #KEYS do redis.call('LPUSH', KEYS[i], ARGV[last + i]) end
+for i = 3, #KEYS do redis.call(ARGV[last + 2 * i - 3], KEYS[i], ARGV[last + 2 * i - 2]) end
 return 1
 ";
 
@@ -102,7 +102,7 @@ impl RedisSchedule {
         let client = redis_link::client("broker_url", &settings.broker_url)?;
         Ok(Self {
             connection: redis_link::managed(&client, None::<NoPushes>)?,
-            keys: Keys::new(&settings.broker_transport_options),
+            keys: Keys::of(&client, &settings.broker_transport_options),
             beat: new_id(),
             lease: settings.lease(),
             lead: Script::new(LEAD),
@@ -176,8 +176,8 @@ impl ScheduleStore for RedisSchedule {
                 .arg(serde_json::to_string(&turn.history)?);
         }
         for message in turns.iter().flat_map(|turn| &turn.messages) {
-            let priority = message.envelope.properties.priority.unwrap_or(0);
-            call.key(self.keys.queue(&message.queue, priority));
+            let (command, key) = self.keys.destination(message);
+            call.key(key).arg(command);
             call.arg(serde_json::to_vec(&message.envelope)?);
         }
         Ok(call.invoke_async(&mut self.connection()).await?)
