@@ -16,6 +16,7 @@
 //! | `sending` | [`App::send`]: routes, and what goes out |
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
 //! | [`stubs`] | the tasks as a Python module |
+//! | [`trace`] | traces that go on across languages |
 //! | [`config`] | settings in Celery's own names |
 
 pub mod app;
@@ -34,6 +35,7 @@ pub mod schedule;
 mod sending;
 pub mod stubs;
 pub mod task;
+pub mod trace;
 pub mod transport;
 pub mod worker;
 

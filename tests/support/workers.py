@@ -50,8 +50,9 @@ def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings
     return Process(node, argv, directory, environment(redis, effects))
 
 
-def python_worker(redis, effects, directory, node, queues, concurrency=2, settings=None):
-    argv = [sys.executable, "-m", "celery", "-A", "support.app", "worker",
+def python_worker(redis, effects, directory, node, queues, concurrency=2, settings=None,
+                  app="support.app"):
+    argv = [sys.executable, "-m", "celery", "-A", app, "worker",
             "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
             "--loglevel", "INFO"]
     env = environment(redis, effects)

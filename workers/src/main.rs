@@ -27,7 +27,11 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref(), &SECTIONS)?;
     let app = App::new(config.settings().clone())?;
     match cli.command {
-        Some(Command::Send(args)) => send(&app, args).await,
+        Some(Command::Send(args)) => {
+            let sent = send(&app, args).await;
+            celeriac::trace::flush().await;
+            sent
+        }
         Some(Command::Ping { hostname }) => ping(app, hostname).await,
         Some(Command::Stubs { module }) => {
             print!("{}", with_tasks(app).stubs(module.as_deref()));

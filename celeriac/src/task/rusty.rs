@@ -28,6 +28,7 @@ use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
 use crate::app::App;
 use crate::message::{Body, Envelope, Headers};
+use crate::trace::SendSpan;
 use crate::transport::Outgoing;
 
 /// The task of a `#[celery::task]` function:
@@ -187,8 +188,10 @@ impl Broker for Bridge {
         let routed = route
             .and_then(|route| route.queue.as_deref())
             .unwrap_or(queue);
+        let mut headers = headers(message);
+        let _span = SendSpan::begin(&mut headers, routed);
         let outgoing = Outgoing {
-            envelope: envelope(&app, message, routed)?,
+            envelope: envelope(&app, headers, message, routed)?,
             queue: routed.to_owned(),
         };
         app.publish(&[outgoing]).await.map_err(refused)
@@ -241,11 +244,12 @@ fn refused(error: crate::Error) -> BrokerError {
     BrokerError::IoError(std::io::Error::other(error.to_string()))
 }
 
-fn envelope(app: &App, message: &Message, queue: &str) -> Result<Envelope, BrokerError> {
+/// The headers of what the running task sends.
+fn headers(message: &Message) -> Headers {
     let theirs = &message.headers;
     let parent = Context::current();
     let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
-    let headers = Headers {
+    let mut headers = Headers {
         lang: Some("rust".to_owned()),
         task: theirs.task.clone(),
         id: theirs.id.clone(),
@@ -266,6 +270,16 @@ fn envelope(app: &App, message: &Message, queue: &str) -> Result<Envelope, Broke
         stamps: Some(Map::new()),
         ..Headers::default()
     };
+    lineage.trace.pass_on(&mut headers.extra);
+    headers
+}
+
+fn envelope(
+    app: &App,
+    headers: Headers,
+    message: &Message,
+    queue: &str,
+) -> Result<Envelope, BrokerError> {
     // rusty-celery writes JSON; the settings may want another format.
     let body: Body = serde_json::from_slice(&message.raw_body)?;
     let format = app.format(&Map::new()).map_err(refused)?;

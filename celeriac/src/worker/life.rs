@@ -260,7 +260,19 @@ impl<'a> Life<'a> {
             true => outcome::news(&self.settlement, &outcome, runtime, signum),
             false => Vec::new(),
         };
+        let span = self.settlement.context().span();
+        let state = outcome::state(&outcome);
+        let reason = match &outcome {
+            Outcome::Retry(retry) if span.is_recording() => {
+                Some(outcome::reason(&self.settlement, retry))
+            }
+            _ => None,
+        };
         self.settlement.settle(outcome, runtime).await?;
+        match self.settlement.failure() {
+            Some(failure) => span.end(self.request(), states::FAILURE, None, Some(failure)),
+            None => span.end(self.request(), state, reason, None),
+        }
         let news = match self.settlement.failure() {
             Some(failure) => outcome::failed(&self.settlement, failure),
             None => news,

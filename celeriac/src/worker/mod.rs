@@ -47,6 +47,7 @@ use crate::error::Error;
 use crate::events::heartbeat;
 use crate::stubs;
 use crate::task::{States, Task, Tasks};
+use crate::trace;
 
 pub use settle::Outcome;
 pub(crate) use shared::Shared;
@@ -241,6 +242,7 @@ impl Worker {
         }
         services.shutdown().await;
         consumer::leave(&shared).await;
+        trace::flush().await;
         match shared.shutdown.is_cold() {
             true => Err(Error::ColdShutdown),
             false => Ok(()),

@@ -6,6 +6,7 @@ use super::Outcome;
 use super::settle::{Settlement, retry_reason};
 use crate::events::TaskEvent;
 use crate::message::repr;
+use crate::results::states;
 use crate::task::{Failure, Retry};
 
 /// Everything that is told of `outcome`, in order, if it does not end as a
@@ -35,6 +36,19 @@ pub(super) fn news(
     }
 }
 
+/// The state that a run ends in, as Celery's tracer has it, if nothing that
+/// it leaves behind fails.
+pub(super) fn state(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success(_) => states::SUCCESS,
+        Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) => states::FAILURE,
+        Outcome::Retry(_) => states::RETRY,
+        Outcome::Reject { .. } => "REJECTED",
+        Outcome::Ignore | Outcome::Replace(_) => "IGNORED",
+        Outcome::Revoked(_) => states::REVOKED,
+    }
+}
+
 /// Everything that is told of a failure, in order.
 pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
     let acknowledged = settlement
@@ -53,13 +67,18 @@ pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<Task
 
 fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
     let exc = retry.exc.as_ref();
-    let reason = retry_reason(settlement.retry_eta(retry), exc);
+    let reason = reason(settlement, retry);
     TaskEvent::Retried {
         exception: exc.map_or("None".to_owned(), Failure::repr),
         traceback: format!(
             "Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n"
         ),
     }
+}
+
+/// Why, and when, it runs again.
+pub(super) fn reason(settlement: &Settlement<'_>, retry: &Retry) -> String {
+    retry_reason(settlement.retry_eta(retry), retry.exc.as_ref())
 }
 
 fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<TaskEvent> {
