@@ -199,6 +199,12 @@ def test_what_is_no_trace_is_passed_on_to_nobody(request, kind):
     assert "no trace" not in sent.values()
 
 
+def test_a_retry_leaves_behind_what_is_no_trace(untraced):
+    headers = {"traceparent": "no trace", "tenant": "a"}
+    received = untraced.apply("retry_once_headers", headers=headers).get(timeout=10)
+    assert received == {"tenant": "a"}
+
+
 def test_baggage_goes_on_with_a_trace(rust):
     sent = passed_on(rust, traceparent=PARENT, tracestate="vendor=1", baggage="user=7")
     assert sent["traceparent"].split("-")[1] == PARENT.split("-")[1]
