@@ -12,7 +12,7 @@ use crate::trace;
 /// `CELERIAC_LOG_FORMAT=json` writes one JSON object a line.
 ///
 /// Traces are exported from here on, if the environment says so: see
-/// [`trace`](crate::trace).
+/// [`trace`].
 ///
 /// Calling it twice does nothing the second time.
 pub fn init() {
