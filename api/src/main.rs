@@ -38,5 +38,7 @@ async fn main() -> Result<()> {
         .migrate()
         .await
         .context("cannot migrate the database")?;
-    server::serve(&settings, store).await
+    let served = server::serve(&settings, store).await;
+    celeriac::trace::flush().await;
+    served
 }

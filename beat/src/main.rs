@@ -204,7 +204,10 @@ async fn obey(app: App, command: Command) -> anyhow::Result<()> {
         Command::Pause { name } => registry.pause(&name, true).await?,
         Command::Resume { name } => registry.pause(&name, false).await?,
         Command::Remove { name } => registry.remove(&name).await?,
-        Command::Run { name } => println!("{}", registry.run(&name).await?.id()),
+        Command::Run { name } => {
+            println!("{}", registry.run(&name).await?.id());
+            celeriac::trace::flush().await;
+        }
     }
     Ok(())
 }

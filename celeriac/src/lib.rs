@@ -17,6 +17,7 @@
 //! | `routing` | which queue, and which exchange, it goes to |
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
 //! | [`stubs`] | the tasks as a Python module |
+//! | [`trace`] | traces that go on across languages |
 //! | [`config`] | settings in Celery's own names |
 //! | [`log`] | log lines as Celery writes them, or JSON |
 //! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
@@ -44,6 +45,7 @@ pub mod schedule;
 mod sending;
 pub mod stubs;
 pub mod task;
+pub mod trace;
 pub mod transport;
 pub mod worker;
 

@@ -14,6 +14,7 @@ use crate::events;
 use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
 use crate::results::AsyncResult;
 use crate::task::Context;
+use crate::trace::SendSpan;
 use crate::transport::Outgoing;
 
 /// What a plan writes and publishes. Doing it again does no harm: the ids of
@@ -23,12 +24,18 @@ pub(crate) struct Sending {
     chord_sizes: Vec<(String, u64)>,
     groups: Vec<(String, Value)>,
     messages: Vec<Outgoing>,
+    /// They end when all is sent, and this dropped.
+    spans: Vec<SendSpan>,
 }
 
 impl Sending {
     /// One message by itself.
-    pub fn message(message: Outgoing) -> Self {
+    pub fn message(mut message: Outgoing) -> Self {
+        let headers = &mut message.envelope.headers;
         Self {
+            spans: SendSpan::begin(headers, &message.queue)
+                .into_iter()
+                .collect(),
             messages: vec![message],
             ..Self::default()
         }
@@ -89,18 +96,26 @@ impl App {
 
     /// The messages of a plan.
     pub(crate) fn prepare(&self, plan: Plan, lineage: &Lineage) -> Result<Sending, Error> {
-        let messages = plan.calls.into_iter();
-        Ok(Sending {
+        let mut sending = Sending {
             chord_sizes: plan.chord_sizes,
             groups: plan.groups,
-            messages: messages
-                .map(|call| self.message(call, lineage))
-                .collect::<Result<_, _>>()?,
-        })
+            messages: Vec::with_capacity(plan.calls.len()),
+            spans: Vec::new(),
+        };
+        for call in plan.calls {
+            let (message, span) = self.message(call, lineage)?;
+            sending.messages.push(message);
+            sending.spans.extend(span);
+        }
+        Ok(sending)
     }
 
-    /// The message of a call, routed.
-    fn message(&self, call: Signature, lineage: &Lineage) -> Result<Outgoing, Error> {
+    /// The message of a call, routed, and the span of sending it.
+    fn message(
+        &self,
+        call: Signature,
+        lineage: &Lineage,
+    ) -> Result<(Outgoing, Option<SendSpan>), Error> {
         let settings = self.settings();
         let route = self.route(&call).unwrap_or_default();
         let queue = call.options.queue.clone().or(route.queue);
@@ -109,10 +124,11 @@ impl App {
         let priority = priority.or(settings.task_default_priority).unwrap_or(0);
         let reply_to = call.options.reply_to.clone();
         let format = self.format(&call.options.extra)?;
-        let (headers, body) = task_message(call, lineage, self.origin());
+        let (mut headers, body) = task_message(call, lineage, self.origin());
+        let span = SendSpan::begin(&mut headers, &queue);
         let mut envelope = Envelope::with_format(headers, &body, &queue, priority, format)?;
         envelope.properties.reply_to = reply_to.or(envelope.properties.reply_to);
-        Ok(self.address(queue, envelope))
+        Ok((self.address(queue, envelope), span))
     }
 
     /// How the body of a message is written: as the options `serializer` and

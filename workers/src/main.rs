@@ -36,7 +36,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     worker.apply(&mut settings);
     let app = App::new(settings)?;
     match cli.command {
-        Some(Command::Send(args)) => send(&app, args).await?,
+        Some(Command::Send(args)) => {
+            let sent = send(&app, args).await;
+            celeriac::trace::flush().await;
+            sent?;
+        }
         Some(Command::Ping { hostname }) => ping(app, hostname).await?,
         Some(Command::Stubs { module }) => {
             print!("{}", with_tasks(app).stubs(module.as_deref()));

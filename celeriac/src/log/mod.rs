@@ -7,13 +7,19 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
+use crate::trace;
 use file::LogFile;
 use format::CeleryFormat;
 
 /// Starts logging for a binary: `RUST_LOG` filters (default `info`), and
 /// `CELERIAC_LOG_FORMAT=json` writes one JSON object a line.
+///
+/// Traces are exported from here on, if the environment says so: see
+/// [`trace`].
 ///
 /// Calling it twice does nothing the second time.
 pub fn init() {
@@ -43,15 +49,16 @@ pub fn is_json() -> bool {
 
 fn start(level: &str, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, color: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter(level));
-    let builder = fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(color);
+    let lines = fmt::layer().with_writer(writer).with_ansi(color);
+    // What the lines leave out may still be in a trace.
+    let subscriber = registry().with(trace::layer());
     // A second initialisation is refused, and that is all it means.
     let _ = if is_json() {
-        builder.json().flatten_event(true).try_init()
+        let lines = lines.json().flatten_event(true).with_filter(filter);
+        subscriber.with(lines).try_init()
     } else {
-        builder.event_format(CeleryFormat).try_init()
+        let lines = lines.event_format(CeleryFormat).with_filter(filter);
+        subscriber.with(lines).try_init()
     };
 }
 

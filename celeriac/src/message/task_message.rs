@@ -6,12 +6,14 @@ use serde_json::Value;
 
 use super::{Body, Embed, Headers, saferepr};
 use crate::canvas::{Signature, new_id};
+use crate::trace::TraceContext;
 
-/// Who sends: the ids that a child inherits.
+/// Who sends: what a child inherits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lineage {
     pub root_id: Option<String>,
     pub parent_id: Option<String>,
+    pub trace: TraceContext,
 }
 
 /// Headers and body of the message that calls a plain task. `origin` is the
@@ -27,6 +29,9 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     let id = options.task_id.unwrap_or_else(new_id);
     let countdown = options.countdown.filter(|&seconds| seconds != 0.0);
     let root_id = options.root_id.or_else(|| lineage.root_id.clone());
+    // Headers of the user's own go beside Celery's.
+    let mut extra = options.headers.unwrap_or_default();
+    lineage.trace.pass_on(&mut extra);
     let headers = Headers {
         lang: Some("rust".to_owned()),
         argsrepr: Some(saferepr::args(&call.args)),
@@ -50,8 +55,7 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
         stamps: Some(stamps),
         task: call.task,
         id,
-        // Headers of the user's own go beside Celery's.
-        extra: options.headers.unwrap_or_default(),
+        extra,
     };
     let body = Body {
         args: call.args,

@@ -10,6 +10,7 @@ use super::agenda::{Agenda, Tools};
 use super::store::{Lead, ScheduleStore};
 use crate::app::App;
 use crate::error::Error;
+use crate::trace;
 use crate::worker::Shutdown;
 
 /// After a fault of the broker all is tried again this soon.
@@ -68,7 +69,9 @@ impl Beat {
                 () = shutdown.warm() => {}
             }
         }
-        self.leave().await
+        let left = self.leave().await;
+        trace::flush().await;
+        left
     }
 
     /// Sends what is due if this beat leads, and says how long to wait.

@@ -16,6 +16,7 @@ use crate::canvas::Signature;
 use crate::error::Error;
 use crate::message::{Body, DecodeError, Envelope, Headers, Lineage};
 use crate::results::{AsyncResult, TaskMeta};
+use crate::trace::{RunSpan, TraceContext};
 
 tokio::task_local! {
     static CURRENT: Context;
@@ -134,10 +135,22 @@ struct Inner {
     guarded: AtomicBool,
     /// Results of what the task has sent; Celery's trail.
     children: Mutex<Vec<Value>>,
+    /// Its run, as a trace shows it.
+    span: RunSpan,
 }
 
 impl Context {
     pub(crate) fn new(app: App, request: Request, registry: Registry) -> Self {
+        Self::within(Default::default(), app, request, registry)
+    }
+
+    /// The same worker with another request: for what runs in this task's place.
+    pub(crate) fn with_request(&self, request: Request) -> Self {
+        let (app, registry) = (self.app().clone(), self.0.registry.clone());
+        Self::within(self.0.span.clone(), app, request, registry)
+    }
+
+    fn within(span: RunSpan, app: App, request: Request, registry: Registry) -> Self {
         Self(Arc::new(Inner {
             app,
             request,
@@ -145,12 +158,8 @@ impl Context {
             soft_limit: CancellationToken::new(),
             guarded: AtomicBool::new(false),
             children: Mutex::default(),
+            span,
         }))
-    }
-
-    /// The same worker with another request: for what runs in this task's place.
-    pub(crate) fn with_request(&self, request: Request) -> Self {
-        Self::new(self.app().clone(), request, self.0.registry.clone())
     }
 
     /// The context of the task that is running here. As `celery.current_task`.
@@ -165,7 +174,19 @@ impl Context {
 
     /// Runs a function that blocks with this context as the current one.
     pub(crate) fn scope_blocking<R>(&self, run: impl FnOnce() -> R) -> R {
-        CURRENT.sync_scope(self.clone(), run)
+        let span = &self.0.span;
+        span.scope_blocking(|| CURRENT.sync_scope(self.clone(), run))
+    }
+
+    /// The run's span.
+    pub(crate) fn span(&self) -> &RunSpan {
+        &self.0.span
+    }
+
+    /// What the messages that this task sends say of its trace.
+    pub(crate) fn trace(&self) -> TraceContext {
+        let received = || TraceContext::of(&self.headers().extra);
+        self.0.span.trace_context().unwrap_or_else(received)
     }
 
     /// The application that the worker serves.
@@ -297,6 +318,7 @@ impl Context {
         Lineage {
             root_id: headers.root_id.clone().or_else(|| Some(headers.id.clone())),
             parent_id: Some(headers.id.clone()),
+            trace: self.trace(),
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Retry;
 use crate::canvas::Signature;
 use crate::error::Error;
+use crate::message::repr;
 
 /// A task's exception, by the name of the Python class it stands for, so that
 /// `AsyncResult.get()` raises that class in Python.
@@ -110,11 +111,20 @@ impl Failure {
 
     /// As Python's `repr`: `ValueError('what happened')`.
     pub fn repr(&self) -> String {
-        let args = crate::message::repr::args(&self.exc_message);
+        let args = repr::args(&self.exc_message);
         let args = args
             .strip_suffix(",)")
             .map_or(args.clone(), |one| format!("{one})"));
         format!("{}{args}", self.exc_type)
+    }
+
+    /// As Python's `str`: what happened.
+    pub fn message(&self) -> String {
+        match self.exc_message.as_slice() {
+            [] => String::new(),
+            [one] => repr::text(one),
+            many => repr::args(many),
+        }
     }
 
     /// The path that [`new`](Self::new) takes.
@@ -140,11 +150,9 @@ impl fmt::Display for Failure {
     /// As the last line of a Python traceback: `ValueError: what happened`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.class())?;
-        match self.exc_message.as_slice() {
-            [] => Ok(()),
-            [Value::String(text)] => write!(f, ": {text}"),
-            [one] => write!(f, ": {one}"),
-            many => write!(f, ": {}", crate::message::repr::args(many)),
+        match self.message().as_str() {
+            "" => Ok(()),
+            message => write!(f, ": {message}"),
         }
     }
 }

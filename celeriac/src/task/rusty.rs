@@ -29,6 +29,7 @@ use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, Ta
 use crate::app::App;
 use crate::canvas::Signature;
 use crate::message::{Body, Envelope, Headers};
+use crate::trace::SendSpan;
 
 /// The task of a `#[celery::task]` function:
 /// `worker.task(rusty::task::<add>())`.
@@ -187,7 +188,9 @@ impl Broker for Bridge {
         let body: Body = serde_json::from_slice(&message.raw_body)?;
         let route = app.route(&signature(message, &body)).unwrap_or_default();
         let routed = route.queue.unwrap_or_else(|| queue.to_owned());
-        let envelope = envelope(&app, message, &body, &routed)?;
+        let mut headers = headers(message);
+        let _span = SendSpan::begin(&mut headers, &routed);
+        let envelope = envelope(&app, headers, &body, &routed)?;
         let outgoing = app.address(routed, envelope);
         app.publish(&[outgoing]).await.map_err(refused)
     }
@@ -248,16 +251,12 @@ fn signature(message: &Message, body: &Body) -> Signature {
     }
 }
 
-fn envelope(
-    app: &App,
-    message: &Message,
-    body: &Body,
-    queue: &str,
-) -> Result<Envelope, BrokerError> {
+/// The headers of what the running task sends.
+fn headers(message: &Message) -> Headers {
     let theirs = &message.headers;
     let parent = Context::current();
     let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
-    let headers = Headers {
+    let mut headers = Headers {
         lang: Some("rust".to_owned()),
         task: theirs.task.clone(),
         id: theirs.id.clone(),
@@ -278,6 +277,16 @@ fn envelope(
         stamps: Some(Map::new()),
         ..Headers::default()
     };
+    lineage.trace.pass_on(&mut headers.extra);
+    headers
+}
+
+fn envelope(
+    app: &App,
+    headers: Headers,
+    body: &Body,
+    queue: &str,
+) -> Result<Envelope, BrokerError> {
     let format = app.format(&Map::new()).map_err(refused)?;
     Ok(Envelope::with_format(headers, body, queue, 0, format)?)
 }

@@ -307,9 +307,21 @@ impl<'a> Life<'a> {
             false => Vec::new(),
         };
         let ending = Ending::from(&outcome);
+        let span = self.settlement.context().span();
+        let state = outcome::state(&outcome);
+        let reason = match &outcome {
+            Outcome::Retry(retry) if span.is_recording() => {
+                Some(outcome::reason(&self.settlement, retry))
+            }
+            _ => None,
+        };
         self.settlement.settle(outcome, runtime).await?;
         let ending = self.settlement.failure().map_or(ending, |_| Ending::Failed);
         self.stopwatch.ended(ending, runtime);
+        match self.settlement.failure() {
+            Some(failure) => span.end(self.request(), states::FAILURE, None, Some(failure)),
+            None => span.end(self.request(), state, reason, None),
+        }
         let news = match self.settlement.failure() {
             Some(failure) => outcome::failed(&self.settlement, failure),
             None => news,

@@ -61,6 +61,7 @@ use crate::events::heartbeat;
 use crate::nodename::default_nodename;
 use crate::stubs;
 use crate::task::{Registry, States, Task, Tasks};
+use crate::trace;
 
 pub use monitor::{METRICS_TYPE, Monitor};
 pub(crate) use process::child::is_child;
@@ -363,6 +364,7 @@ impl Worker {
         if let Some(state_db) = state_db {
             state_db.save(&shared).await;
         }
+        trace::flush().await;
         match shared.shutdown.is_cold() {
             true => Err(Error::ColdShutdown),
             false => Ok(()),

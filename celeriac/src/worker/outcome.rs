@@ -6,6 +6,7 @@ use super::Outcome;
 use super::settle::{Settlement, retry_reason};
 use crate::events::TaskEvent;
 use crate::message::saferepr;
+use crate::results::states;
 use crate::task::{Failure, Retry};
 
 /// Everything that is told of `outcome`, in order, if it does not end as a
@@ -40,6 +41,21 @@ pub(super) fn news(
     }
 }
 
+/// The state that a run ends in, as Celery's tracer has it, if nothing that
+/// it leaves behind fails.
+pub(super) fn state(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success(_) => states::SUCCESS,
+        Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) | Outcome::WorkerLost(_) => {
+            states::FAILURE
+        }
+        Outcome::Retry(_) => states::RETRY,
+        Outcome::Reject { .. } => "REJECTED",
+        Outcome::Ignore | Outcome::Replace(_) => "IGNORED",
+        Outcome::Revoked(_) => states::REVOKED,
+    }
+}
+
 /// Everything that is told of a failure, in order.
 pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
     let timed_out = failure.exc_type == "billiard.exceptions.TimeLimitExceeded";
@@ -58,13 +74,18 @@ pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<Task
 
 fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
     let exc = retry.exc.as_ref();
-    let reason = retry_reason(settlement.retry_eta(retry), exc);
+    let reason = reason(settlement, retry);
     TaskEvent::Retried {
         exception: exc.map_or("None".to_owned(), Failure::repr),
         traceback: format!(
             "Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n"
         ),
     }
+}
+
+/// Why, and when, it runs again.
+pub(super) fn reason(settlement: &Settlement<'_>, retry: &Retry) -> String {
+    retry_reason(settlement.retry_eta(retry), retry.exc.as_ref())
 }
 
 fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<TaskEvent> {

@@ -81,6 +81,7 @@ impl<'a> Settlement<'a> {
 
     /// Says that its run begins.
     pub fn begin(&self) {
+        self.context.span().begin(self.request());
         self.begun.store(true, Ordering::Relaxed);
     }
 
@@ -332,6 +333,7 @@ impl<'a> Settlement<'a> {
         envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
         envelope.headers.extra.remove("redelivered");
         envelope.properties.delivery_info.redelivered = None;
+        self.context.trace().replace(&mut envelope.headers.extra);
         envelope.properties.delivery_tag = Some(uuid::Uuid::new_v4().to_string().into());
         let queue = self.request().queue.to_string();
         // Python sends the retry from within the task, which thus becomes its

@@ -1,0 +1,63 @@
+//! What stands for spans where none can be exported.
+
+use tracing::Subscriber;
+use tracing_subscriber::layer::{Identity, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::TraceContext;
+use crate::message::Headers;
+use crate::task::{Failure, Request};
+
+/// Nothing: the feature `otlp` is off.
+pub fn layer<S>() -> Option<impl Layer<S>>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    None::<Identity>
+}
+
+/// Nothing: the feature `otlp` is off.
+pub async fn flush() {}
+
+/// No span of sending.
+#[derive(Clone, Debug)]
+pub(crate) enum SendSpan {}
+
+impl SendSpan {
+    pub fn begin(_headers: &mut Headers, _queue: &str) -> Option<Self> {
+        None
+    }
+}
+
+/// No span of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunSpan;
+
+impl RunSpan {
+    pub fn begin(&self, _request: &Request) {}
+
+    pub fn is_recording(&self) -> bool {
+        false
+    }
+
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        None
+    }
+
+    pub async fn scope<F: Future>(&self, future: F) -> F::Output {
+        future.await
+    }
+
+    pub fn scope_blocking<R>(&self, run: impl FnOnce() -> R) -> R {
+        run()
+    }
+
+    pub fn end(
+        &self,
+        _request: &Request,
+        _state: &'static str,
+        _reason: Option<String>,
+        _failure: Option<&Failure>,
+    ) {
+    }
+}
