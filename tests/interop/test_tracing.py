@@ -43,6 +43,11 @@ def traced_rust_worker(redis, effects, directory, node, queues):
     return rust_worker(redis, effects, directory, node, queues, settings=at_home(queues))
 
 
+def traced_prefork_worker(redis, effects, directory, node, queues):
+    settings = {**at_home(queues), "worker_pool": "prefork"}
+    return rust_worker(redis, effects, directory, node, queues, 2, settings)
+
+
 def traced_python_worker(redis, effects, directory, node, queues):
     return python_worker(redis, effects, directory, node, queues, settings=at_home(queues),
                          app="support.traced")
@@ -67,6 +72,11 @@ def rust(app, redis, collector, tmp_path_factory):
 @pytest.fixture(scope="module")
 def python(app, redis, collector, tmp_path_factory):
     yield from traced(traced_python_worker, "python", app, redis, collector, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def prefork(app, redis, collector, tmp_path_factory):
+    yield from traced(traced_prefork_worker, "rust", app, redis, collector, tmp_path_factory)
 
 
 @pytest.fixture
@@ -139,6 +149,13 @@ def test_spans_are_those_of_python(python, rust, produce, collector, name):
     theirs, ours = (collector.tree(produce(canvas(lane)), names) for lane in (python, rust))
     assert ours.children[0].children[0].service == "rust"
     assert ours.comparable() == theirs.comparable()
+
+
+@pytest.mark.parametrize("name", ["a task sends another", "chain", "retry"])
+def test_spans_of_child_processes_are_no_others(rust, prefork, produce, collector, name):
+    canvas, names = CANVASES[name]
+    here, there = (collector.tree(produce(canvas(lane)), names) for lane in (rust, prefork))
+    assert there.comparable() == here.comparable()
 
 
 @pytest.mark.parametrize("first", ["python", "rust"])

@@ -37,6 +37,13 @@ impl TraceContext {
         }
     }
 
+    /// The headers that say it.
+    pub fn headers(&self) -> Map<String, Value> {
+        let mut headers = Map::new();
+        self.replace(&mut headers);
+        headers
+    }
+
     /// Takes the place of what the headers said of a trace.
     pub fn replace(&self, headers: &mut Map<String, Value>) {
         for name in [TRACEPARENT, TRACESTATE, BAGGAGE] {

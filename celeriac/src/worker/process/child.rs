@@ -29,6 +29,7 @@ use crate::control::resident_bytes;
 use crate::error::Error;
 use crate::message::Envelope;
 use crate::task::{Context, Failure, Registry, Request};
+use crate::trace::{self, TraceContext};
 
 /// The inode of a child's end of its line, which is its standard input, and
 /// which of the program's workers it is a child of: `4711:0`. Whatever a child
@@ -108,7 +109,9 @@ pub(in crate::worker) async fn serve(
     };
     let thread = thread::Builder::new().name("celeriac-child".to_owned());
     thread.spawn(talk).map_err(lost)?;
-    told.await.unwrap_or(Ok(())).map_err(lost)
+    let ended = told.await.unwrap_or(Ok(())).map_err(lost);
+    trace::flush().await;
+    ended
 }
 
 fn lost(error: io::Error) -> Error {
@@ -196,8 +199,10 @@ impl Server {
     fn read(&self, run: &Run, message: &[u8]) -> Result<Request, Failure> {
         let accept = &self.app.settings().accept_content.0;
         let (queue, node) = (run.queue.as_str().into(), run.hostname.as_str().into());
-        let request = Envelope::decode(message)
-            .and_then(|envelope| Request::new(envelope, accept, queue, node));
+        let request = Envelope::decode(message).and_then(|mut envelope| {
+            TraceContext::of(&run.trace).replace(&mut envelope.headers.extra);
+            Request::new(envelope, accept, queue, node)
+        });
         request.map_err(|error| Failure::from(Error::from(error)))
     }
 

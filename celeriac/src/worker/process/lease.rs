@@ -59,6 +59,7 @@ impl Lease {
             hostname: request.hostname.to_string(),
             soft_limit: limits.soft,
             clock: clock.value(),
+            trace: context.trace().headers(),
         };
         tokio::select! {
             ended = running.converse(&run, message) => match ended {

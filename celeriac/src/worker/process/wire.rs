@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub soft_limit: Option<f64>,
     /// The worker's logical time.
     pub clock: u64,
+    /// What the task's messages say of its trace.
+    pub trace: Map<String, Value>,
 }
 
 /// How a run ended.
