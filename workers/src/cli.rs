@@ -26,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs tasks until told to end; the same as no command
-    Worker(WorkerArgs),
+    Worker(Box<WorkerArgs>),
     /// Sends a task, as `celery call` does
     Send(SendArgs),
     /// Asks whether the worker is alive; for health checks

@@ -26,7 +26,7 @@ const SECTIONS: [&str; 4] = ["api", "store", "ingest", "insights"];
 async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let worker = match &cli.command {
-        Some(Command::Worker(args)) => args,
+        Some(Command::Worker(args)) => args.as_ref(),
         _ => &cli.worker,
     }
     .clone();
