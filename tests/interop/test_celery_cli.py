@@ -25,7 +25,7 @@ OWN = [
     (UUID.pattern, "<id>"),
     (r"(time_start|worker_pid)\W+[\d.]+", r"\1 <number>"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?", "<time>"),
-    (r"(runtime|clock|freq|pid|loadavg|local_received|timestamp)\W+[\d.]+", r"\1 <number>"),
+    (r"(runtime|clock|freq|pid|loadavg|local_received|timestamp)\W+[\d.]+(e-\d+)?", r"\1 <number>"),
 ]
 
 

@@ -107,10 +107,8 @@ fn write_number(out: &mut Vec<u8>, number: &Number) -> Result<(), String> {
         encode::write_uint(out, whole).map(drop).map_err(text)
     } else if let Some(whole) = number.as_i64() {
         encode::write_sint(out, whole).map(drop).map_err(text)
-    } else if let Some(real) = number.as_f64().filter(|_| number.is_f64()) {
-        encode::write_f64(out, real).map_err(text)
     } else {
-        Err(format!("msgpack has no type for the number {number}"))
+        encode::write_f64(out, number.as_f64().unwrap_or_default()).map_err(text)
     }
 }
 

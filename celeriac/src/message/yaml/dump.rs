@@ -77,7 +77,7 @@ fn write_number(out: &mut String, number: &Number) {
         out.push_str(&text);
         return;
     }
-    let (digits, exponent) = match text.split_once(['e', 'E']) {
+    let (digits, exponent) = match text.split_once('e') {
         Some((digits, exponent)) => (digits, Some(exponent)),
         None => (text.as_str(), None),
     };
