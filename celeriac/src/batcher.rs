@@ -61,7 +61,7 @@ impl<B: Batched> Batcher<B> {
     pub async fn ask(&self, request: B::Request) -> Result<B::Answer, RedisError> {
         let (sender, answer) = oneshot::channel();
         if self.0.enter(request, sender) {
-            tokio::spawn(fly(Arc::clone(&self.0)));
+            tokio::spawn(fly(Flight::over(&self.0)));
         }
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
@@ -92,17 +92,45 @@ impl<B: Batched> Inner<B> {
     }
 }
 
+/// Being at work. Should that end too early, with its runtime or by a panic,
+/// who waits is told, and who asks next begins anew.
+struct Flight<B: Batched> {
+    inner: Arc<Inner<B>>,
+    /// Whether there was nothing more to do.
+    landed: bool,
+}
+
+impl<B: Batched> Flight<B> {
+    fn over(inner: &Arc<Inner<B>>) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            landed: false,
+        }
+    }
+}
+
+impl<B: Batched> Drop for Flight<B> {
+    fn drop(&mut self) {
+        if !self.landed {
+            let mut waiting = self.inner.waiting();
+            waiting.flying = false;
+            waiting.requests.clear();
+        }
+    }
+}
+
 /// Works until nothing is left to do.
-async fn fly<B: Batched>(inner: Arc<Inner<B>>) {
+async fn fly<B: Batched>(mut flight: Flight<B>) {
     loop {
         // What else is about to ask does so first.
         tokio::task::yield_now().await;
-        let (requests, waiters): (Vec<_>, Vec<_>) = inner.next().into_iter().unzip();
+        let (requests, waiters): (Vec<_>, Vec<_>) = flight.inner.next().into_iter().unzip();
         if requests.is_empty() {
+            flight.landed = true;
             return;
         }
         let answers: Box<dyn Iterator<Item = _> + Send> =
-            match inner.batched.perform(&requests).await {
+            match flight.inner.batched.perform(&requests).await {
                 Ok(answers) => Box::new(answers.into_iter().map(Ok)),
                 Err(error) => Box::new(std::iter::repeat_with(move || Err(error.clone()))),
             };
@@ -174,6 +202,25 @@ mod tests {
         let both = futures::join!(batcher.ask(13), batcher.ask(1));
         assert!(both.0.is_err() && both.1.is_err());
         assert_eq!(batcher.ask(1).await?, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_runtime_that_ends_holds_nobody_up() -> std::io::Result<()> {
+        let (batcher, _sizes) = double();
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+        };
+        // Gone while the batch is under way.
+        let at_once = Duration::from_millis(1);
+        let left = runtime()?
+            .block_on(async { tokio::time::timeout(at_once, batcher.ask(1)).await.is_err() });
+        assert!(left);
+        let answer = runtime()?.block_on(batcher.ask(2));
+        assert_eq!(answer.ok(), Some(4));
         Ok(())
     }
 
