@@ -72,11 +72,46 @@ pub(crate) fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
+    let rest = match rest.split_once('?') {
+        Some((rest, query)) => format!("{rest}?{}", hidden(query)),
+        None => rest.to_owned(),
+    };
     match rest.rsplit_once('@') {
         Some((credentials, host)) => {
             let user = credentials.split(':').next().unwrap_or_default();
             format!("{scheme}://{user}:**@{host}")
         }
-        None => url.to_owned(),
+        None => format!("{scheme}://{rest}"),
+    }
+}
+
+/// A query whose passwords are hidden: that of a socket is there.
+fn hidden(query: &str) -> String {
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if name.contains("pass") => format!("{name}=**"),
+        _ => pair.to_owned(),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_hidden_wherever_they_are() {
+        let cases = [
+            ("redis://h/0", "redis://h/0"),
+            ("redis://:secret@h:1/0", "redis://:**@h:1/0"),
+            ("redis://u:se?cr@et@h/0?db=1", "redis://u:**@h/0?db=1"),
+            (
+                "redis+socket:///r.sock?db=1&pass=s@t",
+                "redis+socket:///r.sock?db=1&pass=**",
+            ),
+            ("plain", "plain"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(hide_password(url), shown);
+        }
     }
 }

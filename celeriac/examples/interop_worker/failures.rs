@@ -79,18 +79,8 @@ async fn reject_then_succeed(context: Context) -> Result<&'static str, TaskError
     Err(reject(true))
 }
 
-async fn reject_without_requeue(context: Context) -> Result<(), TaskError> {
-    context.update_state("FAILURE", rejected()).await?;
+async fn reject_without_requeue() -> Result<(), TaskError> {
     Err(reject(false))
-}
-
-/// An exception as results keep it.
-fn rejected() -> Value {
-    serde_json::json!({
-        "exc_type": "Reject",
-        "exc_message": ["rejected", false],
-        "exc_module": "celery.exceptions",
-    })
 }
 
 fn reject(requeue: bool) -> TaskError {

@@ -13,6 +13,9 @@ use crate::pidfile::{self, Pidfile, PidfileError};
 use crate::worker::{Shutdown, is_child};
 use crate::{Error, Worker, log};
 
+/// What is left to do after the worker may take so long.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Why a worker's program cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -91,8 +94,11 @@ impl WorkerArgs {
         }
         self.greet(&worker);
         let shutdown = Shutdown::on_signals(soft.unwrap_or_default())?;
-        match worker.run_until(shutdown.clone()).await {
-            Ok(()) if !shutdown.is_interrupted() => Ok(ExitCode::SUCCESS),
+        let ended = worker.run_until(shutdown.clone()).await;
+        let well = ended.is_ok() && !shutdown.is_interrupted();
+        insist_on_the_end(well);
+        match ended {
+            Ok(()) if well => Ok(ExitCode::SUCCESS),
             Ok(()) | Err(Error::ColdShutdown) => Ok(ExitCode::FAILURE),
             Err(error) => Err(error.into()),
         }
@@ -112,6 +118,15 @@ impl WorkerArgs {
             say(&worker.banner(LevelFilter::current()));
         }
     }
+}
+
+/// Ends the process a moment later even if a function that blocks still runs:
+/// a runtime waits for it without end.
+fn insist_on_the_end(well: bool) {
+    std::thread::spawn(move || {
+        std::thread::sleep(FAREWELL);
+        std::process::exit(i32::from(!well));
+    });
 }
 
 async fn purge(worker: &Worker) -> Result<(), Error> {

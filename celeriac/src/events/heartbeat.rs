@@ -66,6 +66,13 @@ pub(crate) async fn leave(shared: &Shared) {
     }
 }
 
+/// Tells what is left to tell, of a worker that has sent no heartbeats.
+pub(crate) async fn leave_unsaid(shared: &Shared) {
+    if !matches!(timeout(FAREWELL, shared.events.flush()).await, Ok(Ok(()))) {
+        tracing::debug!("cannot send the last events");
+    }
+}
+
 /// The heartbeat that somebody asked for; it says less.
 pub(crate) async fn on_demand(events: &Dispatcher) {
     #[derive(Serialize)]

@@ -277,6 +277,8 @@ impl<'a> Life<'a> {
     /// cut off by a cold shutdown.
     async fn ended(&self, child: Option<Lease>) -> Option<(Outcome, Option<i32>)> {
         tokio::select! {
+            // What has ended has ended, whatever else happens then.
+            biased;
             outcome = self.outcome(child) => Some((outcome, None)),
             signum = self.place.terminated() => Some((Outcome::Revoked("terminated"), Some(signum))),
             () = self.shared().shutdown.cold() => None,

@@ -42,6 +42,7 @@ impl Limits {
 pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outcome {
     let body = AssertUnwindSafe(task.run(context.clone())).catch_unwind();
     tokio::select! {
+        biased;
         ended = context.span().scope(context.scope(body)) => match ended {
             Ok(result) => Outcome::from(result),
             Err(panic) => Outcome::Failure(panicked(&*panic)),

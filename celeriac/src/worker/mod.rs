@@ -355,9 +355,12 @@ impl Worker {
         consumer::consume(&shared).await;
         shared.finish().await;
         shared.children.close().await;
-        if let Some(beating) = beating {
-            beating.abort();
-            heartbeat::leave(&shared).await;
+        match beating {
+            Some(beating) => {
+                beating.abort();
+                heartbeat::leave(&shared).await;
+            }
+            None => heartbeat::leave_unsaid(&shared).await,
         }
         services.shutdown().await;
         consumer::leave(&shared).await;

@@ -48,11 +48,12 @@ impl Monitor {
         let Some(shared) = self.shared() else {
             return String::new();
         };
-        let busy = shared.requests.active();
+        let (slots, active) = (shared.pool.size(), shared.requests.active());
         let load = Load {
-            slots: shared.pool.size(),
-            busy,
-            reserved: shared.requests.reserved().saturating_sub(busy),
+            slots,
+            // Those beyond have run, and are being settled.
+            busy: active.min(slots),
+            reserved: shared.requests.reserved().saturating_sub(active),
             held: shared.requests.scheduled(),
             connected: shared.link.is_up(),
         };

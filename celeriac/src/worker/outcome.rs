@@ -58,7 +58,7 @@ pub(super) fn state(outcome: &Outcome) -> &'static str {
 
 /// Everything that is told of a failure, in order.
 pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
-    let timed_out = failure.exc_type == "billiard.exceptions.TimeLimitExceeded";
+    let timed_out = failure.exc_type == "TimeLimitExceeded";
     let acknowledged = match timed_out {
         true => settlement.acks_on_timeout(),
         false => settlement.acks_on_failure(),

@@ -231,6 +231,7 @@ impl<'a> Settlement<'a> {
     /// Its child died: it runs again if it shall, or has failed.
     async fn lose(&self, failure: Failure) -> Result<(), GaveUp> {
         if !self.requeues_when_lost() {
+            self.log_error(format_args!("raised unexpected: {}", failure.repr()));
             return self.fail_with(failure, None).await;
         }
         self.requeue().await?;
@@ -249,15 +250,7 @@ impl<'a> Settlement<'a> {
         failure: Failure,
         traceback: Option<String>,
     ) -> Result<(), GaveUp> {
-        let exception = failure.to_meta();
-        if self.stores_errors() {
-            let result = exception.clone();
-            self.store(states::FAILURE, result, traceback.clone())
-                .await?;
-        }
-        self.count(self.member(), states::FAILURE, &exception)
-            .await?;
-        self.fail_dependents(&failure, traceback.as_deref()).await?;
+        self.fail_for_others(&failure, traceback.as_deref()).await?;
         if let Some(traceback) = traceback {
             let (shown, traceback) = (failure.repr(), traceback.trim_end());
             self.log_error(format_args!("raised unexpected: {shown}\n{traceback}"));
@@ -265,6 +258,22 @@ impl<'a> Settlement<'a> {
         // It fails only once.
         let _ = self.failure.set(failure);
         Ok(())
+    }
+
+    /// Stores a failure, and has all that depend on the task fail with it.
+    async fn fail_for_others(
+        &self,
+        failure: &Failure,
+        traceback: Option<&str>,
+    ) -> Result<(), GaveUp> {
+        let exception = failure.to_meta();
+        if self.stores_errors() {
+            let (result, traceback) = (exception.clone(), traceback.map(str::to_owned));
+            self.store(states::FAILURE, result, traceback).await?;
+        }
+        self.count(self.member(), states::FAILURE, &exception)
+            .await?;
+        self.fail_dependents(failure, traceback).await
     }
 
     async fn fail_dependents(
@@ -396,6 +405,12 @@ impl<'a> Settlement<'a> {
     }
 
     async fn reject(&self, reason: &str, requeue: bool) -> Result<(), GaveUp> {
+        if !requeue {
+            // It never runs again: nobody is to wait for it.
+            let args = vec![reason.into(), false.into()];
+            let failure = Failure::with_args("celery.exceptions.Reject", args);
+            self.fail_for_others(&failure, None).await?;
+        }
         // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
         if self.acks_late() {
             if requeue {

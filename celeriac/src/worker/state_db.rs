@@ -6,7 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,8 @@ struct Revocation {
 pub(super) struct StateDb {
     path: PathBuf,
     /// Another worker that had it, too, would overwrite what this one knows.
-    _lock: File,
+    /// Within this one, held while it is written.
+    lock: Mutex<File>,
 }
 
 impl StateDb {
@@ -51,8 +52,8 @@ impl StateDb {
         let path = nodename::node_format(template, &shared.nodename)
             .map_err(|error| wrong(Path::new(template), error))?;
         let path = PathBuf::from(path);
-        let state = read(&path).map_err(|error| wrong(&path, error))?;
         let lock = lock(&path).map_err(|error| wrong(&path, error))?;
+        let state = read(&path).map_err(|error| wrong(&path, error))?;
         let now = now();
         let known = state.revoked.into_iter().map(|revocation| {
             let age = Duration::try_from_secs_f64(now - revocation.at);
@@ -60,7 +61,8 @@ impl StateDb {
         });
         shared.revoked.restore(known);
         shared.app.clock().adjust(state.clock);
-        let state_db = Self { path, _lock: lock };
+        let lock = Mutex::new(lock);
+        let state_db = Self { path, lock };
         // What cannot be written is known before anything is lost.
         state_db.write(shared)?;
         Ok(Some(Arc::new(state_db)))
@@ -94,6 +96,7 @@ impl StateDb {
     }
 
     fn write(&self, shared: &Shared) -> Result<(), Error> {
+        let _alone = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now();
         let revocation = |(id, age): (Arc<str>, Duration)| Revocation {
             id,

@@ -62,6 +62,7 @@ impl Lease {
             trace: context.trace().headers(),
         };
         tokio::select! {
+            biased;
             ended = running.converse(&run, message) => match ended {
                 Some(ended) => {
                     clock.adjust(ended.clock);
