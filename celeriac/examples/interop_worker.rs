@@ -2,7 +2,7 @@
 //! exercise Celeriac from outside:
 //!
 //! ```console
-//! $ cargo run --release --features command --example interop_worker -- \
+//! $ cargo run --release -p celeriac --features command --example interop_worker -- \
 //!       --broker redis://localhost/0 --backend redis://localhost/0 -n rust@host -c 8 -Q celery
 //! ```
 //!

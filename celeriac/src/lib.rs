@@ -20,6 +20,8 @@
 //! | [`trace`] | traces that go on across languages |
 //! | [`config`] | settings in Celery's own names |
 //! | [`log`] | log lines as Celery writes them, or JSON |
+//! | [`clock`] | the logical time that workers share |
+//! | [`error`] | what can go wrong |
 //! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
 //! | `command` | a program with the options of `celery worker` (feature `command`) |
 

@@ -205,7 +205,8 @@ impl<'a> Life<'a> {
     }
 
     /// Runs the task in its slot and settles how it ended. It has its place
-    /// among the prefetched, its `room`, until it is acknowledged.
+    /// among the prefetched, its `room`, until it has run; with a late
+    /// acknowledgement, until that is done.
     async fn run(
         &self,
         slot: Slot<'_>,

@@ -464,7 +464,7 @@ impl<'a> Settlement<'a> {
         !self.ignores_result() || self.shared.app.settings().task_store_errors_even_if_ignored
     }
 
-    /// Tells that the task runs. Nothing waits for this: it only informs.
+    /// Tells that the task runs. It only informs: a fault stops nothing.
     pub async fn store_started(&self, pid: u32) {
         let Some(store) = self
             .shared
