@@ -130,9 +130,11 @@ def subscriptions_come_first(patch):
     original = ResultConsumer.on_wait_for_pending
 
     def on_wait_for_pending(consumer, result, **options):
-        client, channel = consumer.backend.client, consumer._get_key_for_task(result.id)
-        if channel in consumer.subscribed_to:
-            until(lambda: client.pubsub_numsub(channel)[0][1], "Redis knows who waits", 10)
+        client = consumer.backend.client
+        for one in getattr(result, "results", [result]):
+            channel = consumer._get_key_for_task(one.id)
+            if channel in consumer.subscribed_to:
+                until(lambda: client.pubsub_numsub(channel)[0][1], "Redis knows who waits", 10)
         return original(consumer, result, **options)
 
     patch.setattr(ResultConsumer, "on_wait_for_pending", on_wait_for_pending)
