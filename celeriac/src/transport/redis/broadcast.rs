@@ -41,17 +41,21 @@ impl RedisTransport {
     /// As [`Transport::hear`](crate::transport::Transport::hear).
     pub(super) async fn hear_only(&self, wanted: &[Broadcast]) -> Result<(), Error> {
         let mut heard = self.heard.lock().await;
-        let unwanted = |_: &Arc<str>, heard: &mut Heard| !wanted.contains(&heard.broadcast);
-        let ended: Vec<(_, Heard)> = heard.extract_if(unwanted).collect();
-        for (_, Heard { broadcast, relay }) in ended {
-            relay.abort();
-            // What it has pushed by then is deleted with the rest.
-            let _ = relay.await;
-            self.unbind(&broadcast).await?;
+        let unwanted = |heard: &&mut Heard| !wanted.contains(&heard.broadcast);
+        for Heard { broadcast, relay } in heard.values_mut().filter(unwanted) {
+            if !relay.is_finished() {
+                relay.abort();
+                // What it has pushed by then is deleted with the rest.
+                let _ = relay.await;
+            }
+            self.unbind(broadcast).await?;
         }
+        // Only now: what has failed before is tried again with the next call.
+        heard.retain(|_, heard| wanted.contains(&heard.broadcast));
         for broadcast in wanted {
             self.bind(std::slice::from_ref(broadcast)).await?;
-            if !heard.contains_key(&broadcast.queue) {
+            let filled = heard.get(&broadcast.queue);
+            if filled.is_none_or(|heard| heard.relay.is_finished()) {
                 let relay = self.relay(broadcast).await;
                 let broadcast = broadcast.clone();
                 heard.insert(Arc::clone(&broadcast.queue), Heard { broadcast, relay });
