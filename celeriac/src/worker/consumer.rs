@@ -1,6 +1,6 @@
 //! Taking messages, for as long as the worker lives.
 
-use std::pin::Pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,18 +110,21 @@ async fn fetch(
 fn start(shared: &Arc<Shared>, deliveries: Vec<Delivery>, mut room: OwnedSemaphorePermit) {
     for delivery in deliveries {
         if let Some(permit) = room.split(1) {
-            begin(
-                shared,
-                Box::pin(life::live(Arc::clone(shared), delivery, permit)),
-            );
+            begin(shared, life::live(Arc::clone(shared), delivery, permit));
         }
     }
 }
 
 /// Starts a life. Its first steps are taken here, one life after the other, so
 /// that they queue for slots in the order of delivery; tasks of a runtime
-/// begin in any.
-fn begin(shared: &Shared, mut life: Pin<Box<impl Future<Output = ()> + Send + 'static>>) {
+/// begin in any. A panic, which is none of the task's, ends this life alone.
+fn begin(shared: &Shared, life: impl Future<Output = ()> + Send + 'static) {
+    let life = AssertUnwindSafe(life).catch_unwind();
+    let mut life = Box::pin(life.map(|ended| {
+        if ended.is_err() {
+            tracing::error!("a message is left as it is, by a fault of Celeriac: see the panic");
+        }
+    }));
     if (&mut life).now_or_never().is_none() {
         shared.lives.spawn(life);
     }
