@@ -11,8 +11,8 @@ use celeriac::config::BeatScheduler;
 use celeriac::pidfile::{self, Pidfile, PidfileError};
 use celeriac::schedule::{Beat, Registry, Rules};
 use celeriac::worker::Shutdown;
-use celeriac::{App, Config, Settings};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use celeriac::{App, Config, Settings, log};
+use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
@@ -61,11 +61,11 @@ struct Options {
         short,
         long,
         global = true,
-        value_enum,
+        value_parser = log::LEVELS,
         ignore_case = true,
         default_value = "info"
     )]
-    loglevel: LogLevel,
+    loglevel: String,
     /// Look at the schedule at least every so many seconds [default:
     /// beat_max_loop_interval]
     #[arg(long, value_name = "SECONDS")]
@@ -74,31 +74,6 @@ struct Options {
     /// lives
     #[arg(long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
-}
-
-/// Celery's names.
-#[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "lower")]
-enum LogLevel {
-    Debug,
-    Info,
-    Warning,
-    Error,
-    Critical,
-    Fatal,
-}
-
-impl LogLevel {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-            Self::Fatal => "fatal",
-        }
-    }
 }
 
 #[derive(Subcommand)]
@@ -142,7 +117,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    celeriac::log::init_at(cli.options.loglevel.name());
+    log::init_at(&cli.options.loglevel);
     let app = App::new(settings(&cli.options)?)?;
     match cli.command {
         None => run(app, &cli.options).await,

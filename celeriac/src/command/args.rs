@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::values::{
-    Autoscale, Concurrency, LogLevel, Optimization, Pool, Refused, no_beat, no_detach, nodename,
-    seconds,
+    Autoscale, Concurrency, Optimization, Pool, Refused, no_beat, no_detach, nodename, seconds,
 };
 use crate::Worker;
 use crate::config::Settings;
+use crate::log::LEVELS;
 
 /// The options of `celery worker`. What is given here goes before the
 /// environment, which goes before the configuration's file.
@@ -28,12 +28,12 @@ pub struct WorkerArgs {
     #[arg(
         short,
         long,
-        value_enum,
+        value_parser = LEVELS,
         ignore_case = true,
         default_value = "info",
         help_heading = WORKER
     )]
-    pub loglevel: LogLevel,
+    pub loglevel: String,
     /// Log into this file, with %h, %n, %d of the nodename [default: stderr]
     #[arg(short = 'f', long, value_name = "FILE", help_heading = WORKER)]
     pub logfile: Option<String>,
@@ -145,19 +145,9 @@ impl WorkerArgs {
         if let Some(pool) = self.pool {
             settings.worker_pool = pool.into();
         }
-        let bound = |given: Option<u64>, setting: &mut Option<u64>| {
-            if given.is_some() {
-                *setting = given.filter(|&bound| bound > 0);
-            }
-        };
-        bound(
-            self.max_tasks_per_child,
-            &mut settings.worker_max_tasks_per_child,
-        );
-        bound(
-            self.max_memory_per_child,
-            &mut settings.worker_max_memory_per_child,
-        );
+        let (tasks, memory) = (self.max_tasks_per_child, self.max_memory_per_child);
+        settings.worker_max_tasks_per_child = tasks.or(settings.worker_max_tasks_per_child);
+        settings.worker_max_memory_per_child = memory.or(settings.worker_max_memory_per_child);
         if let Some(multiplier) = self.prefetch_multiplier {
             settings.worker_prefetch_multiplier = multiplier;
         }

@@ -44,4 +44,4 @@ mod values;
 
 pub use args::WorkerArgs;
 pub use run::CommandError;
-pub use values::{Autoscale, Concurrency, LogLevel, Optimization, Pool, Refused};
+pub use values::{Autoscale, Concurrency, Optimization, Pool, Refused};

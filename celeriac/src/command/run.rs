@@ -52,7 +52,7 @@ impl WorkerArgs {
     /// # Errors
     /// [`CommandError::Log`] when its file cannot be opened.
     pub fn start_log(&self) -> Result<(), CommandError> {
-        let level = self.loglevel.name();
+        let level = &self.loglevel;
         let Some(logfile) = &self.logfile else {
             log::init_at(level);
             return Ok(());

@@ -7,34 +7,6 @@ use clap::ValueEnum;
 use crate::config::WorkerPool;
 use crate::nodename::{UnknownKey, default_nodename, host_format};
 
-/// Celery's names of levels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "lower")]
-#[expect(missing_docs, reason = "they are their names")]
-pub enum LogLevel {
-    Debug,
-    #[default]
-    Info,
-    Warning,
-    Error,
-    Critical,
-    Fatal,
-}
-
-impl LogLevel {
-    /// As [`log::init_at`](crate::log::init_at) takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-            Self::Fatal => "fatal",
-        }
-    }
-}
-
 /// `-O`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "both are the same here")]

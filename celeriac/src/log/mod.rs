@@ -15,6 +15,9 @@ use crate::trace;
 use file::LogFile;
 use format::CeleryFormat;
 
+/// Celery's names of levels (`-l`).
+pub const LEVELS: [&str; 6] = ["debug", "info", "warning", "error", "critical", "fatal"];
+
 /// Starts logging for a binary: `RUST_LOG` filters (default `info`), and
 /// `CELERIAC_LOG_FORMAT=json` writes one JSON object a line.
 ///
@@ -26,8 +29,8 @@ pub fn init() {
     init_at("info");
 }
 
-/// As [`init`], with `level` where `RUST_LOG` says nothing. Levels have
-/// Celery's names, in any case: `WARNING`, `CRITICAL`.
+/// As [`init`], with `level` where `RUST_LOG` says nothing. It is one
+/// of [`LEVELS`], in any case.
 pub fn init_at(level: &str) {
     start(level, io::stderr, io::stderr().is_terminal());
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Retry;
@@ -12,7 +12,7 @@ use crate::message::repr;
 
 /// A task's exception, by the name of the Python class it stands for, so that
 /// `AsyncResult.get()` raises that class in Python.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The class's name: `ValueError`.
     pub exc_type: String,
@@ -21,10 +21,10 @@ pub struct Failure {
     /// The exception's `args`.
     pub exc_message: Vec<Value>,
     /// The chain of causes, as text.
-    #[serde(skip)]
+    #[serde(default)]
     pub traceback: Option<String>,
     /// The exception that this one comes from. As `__cause__`.
-    #[serde(skip)]
+    #[serde(default)]
     pub cause: Option<Box<Failure>>,
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Failure, Parameters};
 
 /// A wish to run again. As `Task.retry`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Retry {
     /// Not before; the task's `default_retry_delay` from now if not given.
     pub eta: Option<DateTime<Utc>>,

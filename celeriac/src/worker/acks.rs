@@ -33,7 +33,7 @@ impl Settlement<'_> {
 
     /// Whether its task is retried if its child dies, as often as it may be.
     pub fn retries_when_lost(&self) -> bool {
-        self.asked_to_retry_when_lost() && self.has_retries()
+        self.asked_to_retry_when_lost() && self.has_retries(None)
     }
 
     /// Whether it goes back to its queue if its child dies.
@@ -50,8 +50,9 @@ impl Settlement<'_> {
         asked.unwrap_or(settings.task_retry_on_worker_lost)
     }
 
-    fn has_retries(&self) -> bool {
-        let most = self.task().options().max_retries;
+    /// Whether it may be retried, `max_retries` times if its run asks for it.
+    pub fn has_retries(&self, max_retries: Option<u32>) -> bool {
+        let most = max_retries.or(self.task().options().max_retries);
         most.is_none_or(|most| self.request().headers().retries < most)
     }
 }

@@ -11,7 +11,7 @@ use super::metrics::{Ending, Stopwatch};
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::Place;
-use super::settle::{GaveUp, Outcome, Settlement, bury, store};
+use super::settle::{GaveUp, Outcome, Revocation, Settlement, bury, store};
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
@@ -41,7 +41,7 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
         stopwatch,
     };
     if matches!(life.pass(room).await, Some(Err(GaveUp))) {
-        tracing::error!("a task could not be settled; it runs again");
+        tracing::error!("a task could not be settled; if it is not acknowledged, it runs again");
     }
 }
 
@@ -154,17 +154,17 @@ impl<'a> Life<'a> {
         let expires = self.request().expires;
         if expires.is_some_and(|expires| Utc::now() > expires) {
             self.shared().revoked.add([&self.request().headers().id]);
-            self.revoke("expired").await;
+            self.revoke(Revocation::Expired).await;
             return None;
         }
         if self.shared().revoked.covers(self.request()) {
-            self.revoke("revoked").await;
+            self.revoke(Revocation::Revoked).await;
             return None;
         }
         Some(())
     }
 
-    async fn revoke(&self, reason: &'static str) {
+    async fn revoke(&self, reason: Revocation) {
         let headers = self.request().headers();
         tracing::info!(
             "Discarding revoked task: {}[{}]",
@@ -186,7 +186,7 @@ impl<'a> Life<'a> {
                 None
             }
             () = self.place.revoked() => {
-                self.revoke("revoked").await;
+                self.revoke(Revocation::Revoked).await;
                 None
             }
             output = future => Some(output),
@@ -281,7 +281,7 @@ impl<'a> Life<'a> {
             // What has ended has ended, whatever else happens then.
             biased;
             outcome = self.outcome(child) => Some((outcome, None)),
-            signum = self.place.terminated() => Some((Outcome::Revoked("terminated"), Some(signum))),
+            signum = self.place.terminated() => Some((Outcome::Revoked(Revocation::Terminated), Some(signum))),
             () = self.shared().shutdown.cold() => None,
         }
     }
@@ -309,6 +309,7 @@ impl<'a> Life<'a> {
             true => outcome::news(&self.settlement, &outcome, runtime, signum),
             false => Vec::new(),
         };
+        let timed_out = matches!(outcome, Outcome::TimeLimitExceeded(_));
         let ending = Ending::from(&outcome);
         let span = self.settlement.context().span();
         let state = outcome::state(&outcome);
@@ -319,16 +320,16 @@ impl<'a> Life<'a> {
             _ => None,
         };
         self.settlement.settle(outcome, runtime).await?;
-        let ending = self.settlement.failure().map_or(ending, |_| Ending::Failed);
-        self.stopwatch.ended(ending, runtime);
-        match self.settlement.failure() {
-            Some(failure) => span.end(self.request(), states::FAILURE, None, Some(failure)),
-            None => span.end(self.request(), state, reason, None),
-        }
-        let news = match self.settlement.failure() {
-            Some(failure) => outcome::failed(&self.settlement, failure),
-            None => news,
+        let failure = self.settlement.failure();
+        let (ending, state, reason, news) = match failure {
+            Some(failure) => {
+                let news = outcome::failed(&self.settlement, failure, timed_out);
+                (Ending::Failed, states::FAILURE, None, news)
+            }
+            None => (ending, state, reason, news),
         };
+        self.stopwatch.ended(ending, runtime);
+        span.end(self.request(), state, reason, failure);
         news.iter().for_each(|event| self.tell(event));
         Ok(())
     }

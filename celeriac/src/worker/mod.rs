@@ -65,7 +65,7 @@ use crate::trace;
 
 pub use monitor::{METRICS_TYPE, Monitor};
 pub(crate) use process::child::is_child;
-pub use settle::Outcome;
+pub use settle::{Outcome, Revocation};
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
 
@@ -209,7 +209,7 @@ impl Worker {
     /// Replaces a child after so many runs (`--max-tasks-per-child`).
     #[must_use]
     pub fn max_tasks_per_child(mut self, runs: u64) -> Self {
-        self.plan.max_tasks = Some(runs).filter(|&runs| runs > 0);
+        self.plan.max_tasks = process::bound(Some(runs));
         self
     }
 
@@ -217,7 +217,7 @@ impl Worker {
     /// many KiB (`--max-memory-per-child`).
     #[must_use]
     pub fn max_memory_per_child(mut self, kib: u64) -> Self {
-        self.plan.max_memory = Some(kib).filter(|&kib| kib > 0);
+        self.plan.max_memory = process::bound(Some(kib));
         self
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Outcome;
-use super::settle::{Settlement, retry_reason};
+use super::settle::{Revocation, Settlement, retry_reason};
 use crate::events::TaskEvent;
 use crate::message::saferepr;
 use crate::results::states;
@@ -34,9 +34,9 @@ pub(super) fn news(
             rejected.into_iter().collect()
         }
         Outcome::Revoked(reason) => vec![TaskEvent::Revoked {
-            terminated: *reason == "terminated",
+            terminated: *reason == Revocation::Terminated,
             signum,
-            expired: *reason == "expired",
+            expired: *reason == Revocation::Expired,
         }],
     }
 }
@@ -56,9 +56,13 @@ pub(super) fn state(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Everything that is told of a failure, in order.
-pub(super) fn failed(settlement: &Settlement<'_>, failure: &Failure) -> Vec<TaskEvent> {
-    let timed_out = failure.exc_type == "TimeLimitExceeded";
+/// Everything that is told of a failure, in order; `timed_out`: it was the
+/// hard time limit's.
+pub(super) fn failed(
+    settlement: &Settlement<'_>,
+    failure: &Failure,
+    timed_out: bool,
+) -> Vec<TaskEvent> {
     let acknowledged = match timed_out {
         true => settlement.acks_on_timeout(),
         false => settlement.acks_on_failure(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -22,16 +23,19 @@ use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
 use crate::transport::{Delivery, Outgoing};
 
-/// How a message's life can end.
-#[derive(Clone, Debug, PartialEq)]
+/// How a message's life can end. A child tells its worker of all but those
+/// that only the worker can see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The task returned a value.
     Success(Value),
     /// It failed.
     Failure(Failure),
     /// It ran longer than its hard limit, seconds.
+    #[serde(skip)]
     TimeLimitExceeded(f64),
     /// The child process that ran it died.
+    #[serde(skip)]
     WorkerLost(Failure),
     /// It is to be run again.
     Retry(Retry),
@@ -47,7 +51,30 @@ pub enum Outcome {
     /// Nothing is to be stored.
     Ignore,
     /// It was not run, and will not be.
-    Revoked(&'static str),
+    #[serde(skip)]
+    Revoked(Revocation),
+}
+
+/// Why a task was not run, or not to its end. As the text of Celery's
+/// `TaskRevokedError`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// It has been revoked.
+    Revoked,
+    /// It came too late.
+    Expired,
+    /// It was ended while it ran.
+    Terminated,
+}
+
+impl Revocation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Terminated => "terminated",
+        }
+    }
 }
 
 /// A request and all that settling it needs.
@@ -328,8 +355,7 @@ impl<'a> Settlement<'a> {
     /// Sends the same message again with one retry more, or gives up.
     async fn retry(&self, retry: Retry) -> Result<(), GaveUp> {
         let headers = self.request().headers();
-        let most = retry.max_retries.or(self.task.options().max_retries);
-        if most.is_some_and(|most| headers.retries >= most) {
+        if !self.has_retries(retry.max_retries) {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
             return self.fail(failure).await;
         }
@@ -429,8 +455,8 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    async fn revoke(&self, reason: &'static str) -> Result<(), GaveUp> {
-        let failure = Failure::new("celery.exceptions.TaskRevokedError", reason);
+    async fn revoke(&self, reason: Revocation) -> Result<(), GaveUp> {
+        let failure = Failure::new("celery.exceptions.TaskRevokedError", reason.as_str());
         let exception = failure.to_meta();
         if self.stores_errors() {
             self.store(states::REVOKED, exception.clone(), None).await?;

@@ -208,7 +208,7 @@ impl Server {
 
     fn ended(&self, outcome: Outcome, children: Vec<serde_json::Value>, over: bool) -> Ended {
         Ended {
-            outcome: outcome.into(),
+            outcome,
             children,
             memory: resident_bytes().map(|bytes| (bytes / 1024.0) as u64),
             over,

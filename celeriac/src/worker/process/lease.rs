@@ -68,7 +68,7 @@ impl Lease {
                     clock.adjust(ended.clock);
                     running.end(&ended);
                     context.add_children(ended.children);
-                    ended.outcome.into()
+                    ended.outcome
                 }
                 None => Outcome::WorkerLost(lost::failure(running.death().await, job)),
             },

@@ -26,3 +26,4 @@ mod wire;
 pub(crate) use children::Children;
 pub(super) use lease::Lease;
 pub(crate) use plan::Plan;
+pub(super) use plan::bound;

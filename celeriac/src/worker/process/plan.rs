@@ -45,7 +45,7 @@ impl Plan {
 }
 
 /// As in Celery, 0 is no bound.
-pub(super) fn bound(most: Option<u64>) -> Option<u64> {
+pub(in crate::worker) fn bound(most: Option<u64>) -> Option<u64> {
     most.filter(|&most| most > 0)
 }
 

@@ -2,7 +2,6 @@
 //! message of each run as it lay in its queue.
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures::{SinkExt, StreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,8 +10,6 @@ use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::super::Outcome;
-use crate::canvas::Signature;
-use crate::task::{Failure, Retry};
 
 /// A child's first word: it can run tasks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,7 +33,7 @@ pub(super) struct Run {
 /// How a run ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ended {
-    pub outcome: Told,
+    pub outcome: Outcome,
     /// Results of what the task has sent.
     pub children: Vec<Value>,
     /// What the child has in use now, KiB.
@@ -45,114 +42,6 @@ pub(super) struct Ended {
     pub over: bool,
     /// The child's logical time.
     pub clock: u64,
-}
-
-/// An [`Outcome`] that a run can have.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Told {
-    Success(Value),
-    Failure(Raised),
-    Retry(Again),
-    Replace(Box<Signature>),
-    Reject { reason: String, requeue: bool },
-    Ignore,
-}
-
-/// A [`Failure`] with all that results leave out.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Raised {
-    exc_type: String,
-    exc_module: String,
-    exc_message: Vec<Value>,
-    traceback: Option<String>,
-    cause: Option<Box<Raised>>,
-}
-
-/// A [`Retry`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Again {
-    eta: Option<DateTime<Utc>>,
-    max_retries: Option<u32>,
-    exc: Option<Raised>,
-    args: Option<Vec<Value>>,
-    kwargs: Option<Map<String, Value>>,
-}
-
-impl From<Outcome> for Told {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Success(value) => Self::Success(value),
-            Outcome::Failure(failure) | Outcome::WorkerLost(failure) => {
-                Self::Failure(failure.into())
-            }
-            Outcome::Retry(retry) => Self::Retry(retry.into()),
-            Outcome::Replace(signature) => Self::Replace(signature),
-            Outcome::Reject { reason, requeue } => Self::Reject { reason, requeue },
-            // The last two are the worker's to find.
-            Outcome::Ignore | Outcome::TimeLimitExceeded(_) | Outcome::Revoked(_) => Self::Ignore,
-        }
-    }
-}
-
-impl From<Told> for Outcome {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Success(value) => Self::Success(value),
-            Told::Failure(raised) => Self::Failure(raised.into()),
-            Told::Retry(again) => Self::Retry(again.into()),
-            Told::Replace(signature) => Self::Replace(signature),
-            Told::Reject { reason, requeue } => Self::Reject { reason, requeue },
-            Told::Ignore => Self::Ignore,
-        }
-    }
-}
-
-impl From<Failure> for Raised {
-    fn from(failure: Failure) -> Self {
-        Self {
-            exc_type: failure.exc_type,
-            exc_module: failure.exc_module,
-            exc_message: failure.exc_message,
-            traceback: failure.traceback,
-            cause: failure.cause.map(|cause| Box::new(Self::from(*cause))),
-        }
-    }
-}
-
-impl From<Raised> for Failure {
-    fn from(raised: Raised) -> Self {
-        Self {
-            exc_type: raised.exc_type,
-            exc_module: raised.exc_module,
-            exc_message: raised.exc_message,
-            traceback: raised.traceback,
-            cause: raised.cause.map(|cause| Box::new(Self::from(*cause))),
-        }
-    }
-}
-
-impl From<Retry> for Again {
-    fn from(retry: Retry) -> Self {
-        Self {
-            eta: retry.eta,
-            max_retries: retry.max_retries,
-            exc: retry.exc.map(Raised::from),
-            args: retry.args,
-            kwargs: retry.kwargs,
-        }
-    }
-}
-
-impl From<Again> for Retry {
-    fn from(again: Again) -> Self {
-        Self {
-            eta: again.eta,
-            max_retries: again.max_retries,
-            exc: again.exc.map(Failure::from),
-            args: again.args,
-            kwargs: again.kwargs,
-        }
-    }
 }
 
 /// One end of the socket pair between a worker and a child.
@@ -193,11 +82,12 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canvas::Signature;
+    use crate::task::{Failure, Retry};
 
     /// What arrives of an outcome.
-    fn sent(outcome: Outcome) -> Result<Outcome, serde_json::Error> {
-        let text = serde_json::to_vec(&Told::from(outcome))?;
-        Ok(serde_json::from_slice::<Told>(&text)?.into())
+    fn sent(outcome: &Outcome) -> Result<Outcome, serde_json::Error> {
+        serde_json::from_slice(&serde_json::to_vec(&outcome)?)
     }
 
     #[test]
@@ -225,7 +115,7 @@ mod tests {
             },
             Outcome::Ignore,
         ] {
-            assert_eq!(sent(outcome.clone())?, outcome);
+            assert_eq!(sent(&outcome)?, outcome);
         }
         Ok(())
     }
