@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::metrics::{Ending, Stopwatch};
+use super::metrics::Stopwatch;
+use super::outcome::Ending;
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::Place;
@@ -312,7 +313,6 @@ impl<'a> Life<'a> {
         let timed_out = matches!(outcome, Outcome::TimeLimitExceeded(_));
         let ending = Ending::from(&outcome);
         let span = self.settlement.context().span();
-        let state = outcome::state(&outcome);
         let reason = match &outcome {
             Outcome::Retry(retry) if span.is_recording() => {
                 Some(outcome::reason(&self.settlement, retry))
@@ -321,15 +321,15 @@ impl<'a> Life<'a> {
         };
         self.settlement.settle(outcome, runtime).await?;
         let failure = self.settlement.failure();
-        let (ending, state, reason, news) = match failure {
+        let (ending, reason, news) = match failure {
             Some(failure) => {
                 let news = outcome::failed(&self.settlement, failure, timed_out);
-                (Ending::Failed, states::FAILURE, None, news)
+                (Ending::Failed, None, news)
             }
-            None => (ending, state, reason, news),
+            None => (ending, reason, news),
         };
         self.stopwatch.ended(ending, runtime);
-        span.end(self.request(), state, reason, failure);
+        span.end(self.request(), ending.state(), reason, failure);
         news.iter().for_each(|event| self.tell(event));
         Ok(())
     }

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Outcome;
+use super::outcome::Ending;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Named {
@@ -156,33 +156,6 @@ impl Metrics {
 /// From a tenth of a millisecond to a minute and a half.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 4.0, 11))
-}
-
-/// How a message's life has ended.
-#[derive(Clone, Copy)]
-pub(super) enum Ending {
-    Succeeded,
-    Failed,
-    Retried,
-    Rejected,
-    Revoked,
-    Ignored,
-}
-
-impl From<&Outcome> for Ending {
-    fn from(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Success(_) => Self::Succeeded,
-            Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) | Outcome::WorkerLost(_) => {
-                Self::Failed
-            }
-            Outcome::Retry(_) => Self::Retried,
-            Outcome::Reject { .. } => Self::Rejected,
-            Outcome::Revoked(_) => Self::Revoked,
-            // As Celery's own state of a task that something replaces.
-            Outcome::Ignore | Outcome::Replace(_) => Self::Ignored,
-        }
-    }
 }
 
 /// One task's counters.

@@ -1,4 +1,4 @@
-//! What monitors are told of how a run ended.
+//! How a message's life has ended, and what monitors are told of it.
 
 use std::time::Duration;
 
@@ -41,18 +41,45 @@ pub(super) fn news(
     }
 }
 
-/// The state that a run ends in, as Celery's tracer has it, if nothing that
-/// it leaves behind fails.
-pub(super) fn state(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Success(_) => states::SUCCESS,
-        Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) | Outcome::WorkerLost(_) => {
-            states::FAILURE
+/// How a message's life has ended.
+#[derive(Clone, Copy)]
+pub(super) enum Ending {
+    Succeeded,
+    Failed,
+    Retried,
+    Rejected,
+    Revoked,
+    Ignored,
+}
+
+impl Ending {
+    /// Its state, as Celery's tracer has it.
+    pub fn state(self) -> &'static str {
+        match self {
+            Self::Succeeded => states::SUCCESS,
+            Self::Failed => states::FAILURE,
+            Self::Retried => states::RETRY,
+            Self::Rejected => "REJECTED",
+            Self::Revoked => states::REVOKED,
+            Self::Ignored => "IGNORED",
         }
-        Outcome::Retry(_) => states::RETRY,
-        Outcome::Reject { .. } => "REJECTED",
-        Outcome::Ignore | Outcome::Replace(_) => "IGNORED",
-        Outcome::Revoked(_) => states::REVOKED,
+    }
+}
+
+/// If nothing that it leaves behind fails.
+impl From<&Outcome> for Ending {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Success(_) => Self::Succeeded,
+            Outcome::Failure(_) | Outcome::TimeLimitExceeded(_) | Outcome::WorkerLost(_) => {
+                Self::Failed
+            }
+            Outcome::Retry(_) => Self::Retried,
+            Outcome::Reject { .. } => Self::Rejected,
+            Outcome::Revoked(_) => Self::Revoked,
+            // As Celery's own state of a task that something replaces.
+            Outcome::Ignore | Outcome::Replace(_) => Self::Ignored,
+        }
     }
 }
 

@@ -24,12 +24,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Default, Deserialize, Serialize)]
 struct State {
     clock: u64,
-    revoked: Vec<Revocation>,
+    revoked: Vec<RevokedTask>,
 }
 
 /// An id and when it was revoked, seconds since 1970.
 #[derive(Deserialize, Serialize)]
-struct Revocation {
+struct RevokedTask {
     id: Arc<str>,
     at: f64,
 }
@@ -55,9 +55,9 @@ impl StateDb {
         let lock = lock(&path).map_err(|error| wrong(&path, error))?;
         let state = read(&path).map_err(|error| wrong(&path, error))?;
         let now = now();
-        let known = state.revoked.into_iter().map(|revocation| {
-            let age = Duration::try_from_secs_f64(now - revocation.at);
-            (revocation.id, age.unwrap_or_default())
+        let known = state.revoked.into_iter().map(|revoked| {
+            let age = Duration::try_from_secs_f64(now - revoked.at);
+            (revoked.id, age.unwrap_or_default())
         });
         shared.revoked.restore(known);
         shared.app.clock().adjust(state.clock);
@@ -98,13 +98,13 @@ impl StateDb {
     fn write(&self, shared: &Shared) -> Result<(), Error> {
         let _alone = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now();
-        let revocation = |(id, age): (Arc<str>, Duration)| Revocation {
+        let revoked = |(id, age): (Arc<str>, Duration)| RevokedTask {
             id,
             at: now - age.as_secs_f64(),
         };
         let state = State {
             clock: shared.app.clock().forward(),
-            revoked: shared.revoked.ages().into_iter().map(revocation).collect(),
+            revoked: shared.revoked.ages().into_iter().map(revoked).collect(),
         };
         durable::write(&self.path, &state).map_err(|error| wrong(&self.path, error))
     }
