@@ -4,6 +4,7 @@ Each process of pytest has a Redis and a worker of its own, so that tests can
 run in parallel. See `excluded.txt` for what no outside worker can pass.
 """
 
+import gc
 import os
 import tempfile
 from functools import partial
@@ -170,6 +171,15 @@ def pid_of_the_worker(request, monkeypatch):
     if request.module.__name__.endswith("test_inspect"):
         worker = request.getfixturevalue("celery_session_worker")
         monkeypatch.setattr(request.module, "os", SimpleNamespace(getpid=lambda: worker.pid))
+
+
+@pytest.fixture(autouse=True)
+def others_have_unsubscribed(request):
+    """Some tests compare Redis's subscriptions before and after; results of
+    earlier tests end theirs when they are collected, which may be in between.
+    """
+    if "redis" in request.node.nodeid:
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
