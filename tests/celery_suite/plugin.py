@@ -87,6 +87,9 @@ def pytest_collection_modifyitems(config, items):
     items[:] = dealt(sorted(chosen, key=turn), getattr(config, "workerinput", {}))
     for item in items:
         item.add_marker(pytest.mark.timeout(limit(item)), append=False)
+        if item.get_closest_marker("flaky"):
+            # Celery's maintainers give these tests five more attempts.
+            item.add_marker(pytest.mark.flaky(reruns=1), append=False)
 
 
 def turn(item):
