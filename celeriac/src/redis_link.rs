@@ -1,15 +1,23 @@
 //! Connections to Redis, as both the transport and the results open them.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::{AsyncPushSender, ConnectionManager, ConnectionManagerConfig};
-use ::redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion};
+use ::redis::aio::{AsyncPushSender, ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use ::redis::io::tcp::TcpSettings;
+use ::redis::io::tcp::socket2::TcpKeepalive;
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisFuture,
+    RedisResult, Value,
+};
 
 use crate::error::{Error, hide_password};
 
 /// redis-rs waits half a second for an answer unless told; a busy server needs more.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection on which nothing is said for so long is probed by the system.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A client for `url`, which is a kombu URL: `redis://`, `rediss://`, `redis+socket://`.
@@ -33,28 +41,129 @@ pub(crate) fn client(role: &'static str, url: &str) -> Result<Client, Error> {
         .redis_settings()
         .clone()
         .set_protocol(ProtocolVersion::RESP3);
-    Client::open(info.set_redis_settings(redis)).map_err(|error| refuse(error.to_string()))
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
+    let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
+    Client::open(info).map_err(|error| refuse(error.to_string()))
 }
 
-/// A connection that is opened when first used and again when it is lost.
-pub(crate) fn managed(
-    client: &Client,
-    pushes: Option<impl AsyncPushSender>,
-) -> Result<ConnectionManager, Error> {
-    let mut config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_max_delay(LONGEST_PAUSE)
-        .set_number_of_retries(3);
-    if let Some(pushes) = pushes {
-        config = config
-            .set_push_sender(pushes)
-            .set_automatic_resubscription();
+/// A connection that is opened when first used, and again when it is lost or
+/// leaves a command without an answer: a network, or what stands between, may
+/// take everything and say nothing. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    config: ConnectionManagerConfig,
+    current: Mutex<Current>,
+}
+
+/// The connection in use, and how many there were before.
+#[derive(Clone)]
+struct Current {
+    manager: ConnectionManager,
+    number: u64,
+}
+
+impl Connection {
+    /// To the server of `client`.
+    pub fn new(client: &Client) -> Result<Self, Error> {
+        Self::with(client, ConnectionManagerConfig::new())
     }
-    Ok(ConnectionManager::new_lazy_with_config(
-        client.clone(),
-        config,
-    )?)
+
+    /// As [`new`](Self::new). `pushes` gets what Redis tells without being asked.
+    pub fn with_pushes(client: &Client, pushes: impl AsyncPushSender) -> Result<Self, Error> {
+        let config = ConnectionManagerConfig::new().set_push_sender(pushes);
+        Self::with(client, config.set_automatic_resubscription())
+    }
+
+    fn with(client: &Client, config: ConnectionManagerConfig) -> Result<Self, Error> {
+        let config = config
+            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_max_delay(LONGEST_PAUSE)
+            .set_number_of_retries(3);
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
+        Ok(Self(Arc::new(Inner {
+            client: client.clone(),
+            config,
+            current: Mutex::new(Current { manager, number: 0 }),
+        })))
+    }
+
+    /// Subscribes to a channel; what it brings is pushed.
+    pub async fn subscribe(&self, channel: &str) -> RedisResult<()> {
+        let mut current = self.current();
+        let subscribed = current.manager.subscribe(channel).await;
+        self.trust(current.number, subscribed)
+    }
+
+    /// Ends a subscription.
+    pub async fn unsubscribe(&self, channel: &str) -> RedisResult<()> {
+        let mut current = self.current();
+        let unsubscribed = current.manager.unsubscribe(channel).await;
+        self.trust(current.number, unsubscribed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.0
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Current {
+        self.lock().clone()
+    }
+
+    /// An `answer` of the connection of this number. One that did not come in
+    /// time makes the next command take another connection: redis-rs itself
+    /// only replaces those that break.
+    fn trust<T>(&self, number: u64, answer: RedisResult<T>) -> RedisResult<T> {
+        if let Err(error) = &answer
+            && error.is_timeout()
+        {
+            let mut current = self.lock();
+            let (client, config) = (self.0.client.clone(), self.0.config.clone());
+            if current.number == number
+                && let Ok(manager) = ConnectionManager::new_lazy_with_config(client, config)
+            {
+                let number = number + 1;
+                *current = Current { manager, number };
+            }
+        }
+        answer
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut current = self.current();
+            let answer = current.manager.send_packed_command(command).await;
+            self.trust(current.number, answer)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let mut current = self.current();
+            let answers = current.manager.req_packed_commands(pipeline, offset, count);
+            let answers = answers.await;
+            self.trust(current.number, answers)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.client.get_connection_info().redis_settings().db()
+    }
 }
 
 /// How a connection is set up whose owner opens it again itself.

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import client
 from support.lane import Lane
+from support.relay import Relay
 from support.waiting import until
 from support.workers import python_worker, rust_worker
 
@@ -95,3 +96,17 @@ def test_five_seconds_without_redis(start, durable, report):
     assert again.call("identity", "back") == "back"
     report("back after an outage of 5 s", f"{time.monotonic() - began:.2f} s")
     until(lambda: (again.meta(over) or {}).get("status") == "SUCCESS", "its result is stored")
+
+
+def test_connections_that_fall_silent_are_replaced(start, lane, redis):
+    """Nothing says that they are lost: no answer, no end."""
+    relay = Relay(redis.port)
+    worker = start(rust_worker, Lane(lane.app, relay, lane.queue), concurrency=4, settings=LATE)
+    key = record_all(lane, 300, pause=0.02)
+    until(lambda: redis.client.llen(key) >= 50, "50 tasks are done")
+    relay.fall_silent()
+    until(lambda: set(done(redis, key)) == set(range(300)), "all are done", 60)
+    until(lambda: settled(lane), "all are settled", 30)
+    answers = lane.app.control.ping(destination=[f"{worker.name}@test"], timeout=10, limit=1)
+    assert answers == [{f"{worker.name}@test": {"ok": "pong"}}]
+    relay.close()

@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::ConnectionManager;
 use ::redis::{AsyncCommands, FromRedisValue, PushInfo, PushKind};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OnceCell};
@@ -21,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Codec, ResultStore, TaskMeta, states};
 use crate::batcher::Batcher;
 use crate::error::Error;
-use crate::redis_link;
+use crate::redis_link::{self, Connection};
 use chord::ChordScripts;
 use storing::{Storing, ToStore};
 
@@ -35,14 +34,14 @@ type Waiters = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
 /// Celery's Redis backend.
 pub struct RedisResults {
     client: ::redis::Client,
-    connection: ConnectionManager,
+    connection: Connection,
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
     codec: Codec,
     storing: Batcher<Storing>,
     chords: ChordScripts,
     /// The connection that subscribes; opened for the first who waits.
-    subscriber: OnceCell<ConnectionManager>,
+    subscriber: OnceCell<Connection>,
     waiters: Waiters,
 }
 
@@ -50,8 +49,7 @@ impl RedisResults {
     /// Results at `url`; connects when first used.
     pub fn new(url: &str, expires: f64, codec: Codec) -> Result<Self, Error> {
         let client = redis_link::client("result_backend", url)?;
-        let no_pushes = None::<tokio::sync::mpsc::UnboundedSender<PushInfo>>;
-        let connection = redis_link::managed(&client, no_pushes)?;
+        let connection = Connection::new(&client)?;
         let expires = expires as u64;
         Ok(Self {
             storing: Batcher::new(Storing::new(connection.clone(), expires)),
@@ -65,14 +63,14 @@ impl RedisResults {
         })
     }
 
-    async fn subscriber(&self) -> Result<ConnectionManager, Error> {
+    async fn subscriber(&self) -> Result<Connection, Error> {
         let open = || async {
             let waiters = Arc::clone(&self.waiters);
             let wake = move |push: PushInfo| {
                 wake(&waiters, &push);
                 Ok::<(), ()>(())
             };
-            redis_link::managed(&self.client, Some(wake))
+            Connection::with_pushes(&self.client, wake)
         };
         Ok(self.subscriber.get_or_try_init(open).await?.clone())
     }
@@ -153,7 +151,7 @@ impl ResultStore for RedisResults {
             let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(waiters.entry(key.clone()).or_default())
         };
-        let mut subscriber = self.subscriber().await?;
+        let subscriber = self.subscriber().await?;
         subscriber.subscribe(&key).await?;
         let found = self.wait_for(task_id, deadline, &news).await;
         let last = {

@@ -1,10 +1,10 @@
 //! Storing results: those of tasks that end together in one step.
 
 use async_trait::async_trait;
-use redis::aio::ConnectionManager;
 use redis::{RedisError, Script};
 
 use crate::batcher::Batched;
+use crate::redis_link::Connection;
 
 /// Stores and publishes each unless a success is there. `KEYS`: the tasks'
 /// keys. `ARGV`: seconds to live or 0, then for each its meta and what of
@@ -45,14 +45,14 @@ pub(super) struct ToStore {
 
 /// Stores results, and tells who waits for them.
 pub(super) struct Storing {
-    connection: ConnectionManager,
+    connection: Connection,
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
     script: Script,
 }
 
 impl Storing {
-    pub fn new(connection: ConnectionManager, expires: u64) -> Self {
+    pub fn new(connection: Connection, expires: u64) -> Self {
         Self {
             connection,
             expires,

@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use redis::RedisError;
-use redis::aio::ConnectionManager;
 
 use super::Tag;
 use super::keys::Keys;
 use crate::batcher::Batched;
+use crate::redis_link::Connection;
 
 /// Takes the entries of many messages out of `unacked`.
 pub(super) struct Acks {
-    pub connection: ConnectionManager,
+    pub connection: Connection,
     pub keys: Keys,
 }
 

@@ -13,7 +13,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::ConnectionManager;
 use ::redis::{AsyncCommands, Client};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,6 +24,7 @@ use super::fanout::listen;
 use super::keys::Keys;
 use crate::error::Error;
 use crate::message::Envelope;
+use crate::redis_link::Connection;
 use crate::transport::Broadcast;
 
 /// A start waits so long for the subscription. What is published before it is
@@ -143,7 +143,7 @@ impl RedisTransport {
 /// Puts what a channel brings into a queue.
 struct Relay {
     client: Client,
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
     queue: Arc<str>,
 }

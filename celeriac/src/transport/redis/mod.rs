@@ -36,7 +36,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ::redis::Client;
-use ::redis::aio::ConnectionManager;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -45,7 +44,7 @@ use super::{Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::batcher::Batcher;
 use crate::config::TransportOptions;
 use crate::error::Error;
-use crate::redis_link;
+use crate::redis_link::{self, Connection};
 
 use ack::Acks;
 use broadcast::Heard;
@@ -58,7 +57,7 @@ pub use schedule::RedisSchedule;
 pub struct RedisTransport {
     client: Client,
     /// Carries everything but fetches; opens itself again.
-    connection: ConnectionManager,
+    connection: Connection,
     acks: Batcher<Acks>,
     keys: Keys,
     options: TransportOptions,
@@ -89,7 +88,7 @@ impl RedisTransport {
     /// A transport to `url`; connects when first used.
     pub fn new(url: &str, options: TransportOptions) -> Result<Self, Error> {
         let client = redis_link::client("broker_url", url)?;
-        let connection = redis_link::managed(&client, None::<NoPushes>)?;
+        let connection = Connection::new(&client)?;
         let keys = Keys::of(&client, &options);
         let acks = Acks {
             connection: connection.clone(),
@@ -109,13 +108,10 @@ impl RedisTransport {
         })
     }
 
-    fn connection(&self) -> ConnectionManager {
+    fn connection(&self) -> Connection {
         self.connection.clone()
     }
 }
-
-/// The type of a push sender that is not there.
-type NoPushes = tokio::sync::mpsc::UnboundedSender<::redis::PushInfo>;
 
 #[async_trait]
 impl Transport for RedisTransport {

@@ -1,6 +1,5 @@
 //! A list that replies are read from, and that goes with its reader.
 
-use ::redis::aio::ConnectionManager;
 use ::redis::{AsyncCommands, Client};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
@@ -8,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fanout::{PAUSE, hand_over};
 use crate::error::Error;
-use crate::redis_link;
+use crate::redis_link::{self, Connection};
 use crate::transport::Notice;
 
 /// How long one blocking read of a reply list lasts; shorter than the
@@ -23,7 +22,7 @@ pub(super) struct ReplyQueue {
     pub member: String,
     pub client: Client,
     /// Of the transport; outlives the one that reads.
-    pub connection: ConnectionManager,
+    pub connection: Connection,
 }
 
 impl ReplyQueue {

@@ -16,17 +16,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use ::redis::aio::ConnectionManager;
 use ::redis::{AsyncCommands, Script};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use super::NoPushes;
 use super::keys::Keys;
 use crate::canvas::new_id;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::redis_link;
+use crate::redis_link::{self, Connection};
 use crate::schedule::{Change, Lead, Memory, ScheduleStore, Turn};
 
 /// `KEYS`: leader, reigns, revision. `ARGV`: this beat, the lease in
@@ -82,7 +80,7 @@ return 1
 
 /// Celeriac's shared schedule.
 pub struct RedisSchedule {
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
     /// This beat's name in the election.
     beat: String,
@@ -101,7 +99,7 @@ impl RedisSchedule {
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let client = redis_link::client("broker_url", &settings.broker_url)?;
         Ok(Self {
-            connection: redis_link::managed(&client, None::<NoPushes>)?,
+            connection: Connection::new(&client)?,
             keys: Keys::of(&client, &settings.broker_transport_options),
             beat: new_id(),
             lease: settings.lease(),
@@ -112,7 +110,7 @@ impl RedisSchedule {
         })
     }
 
-    fn connection(&self) -> ConnectionManager {
+    fn connection(&self) -> Connection {
         self.connection.clone()
     }
 
