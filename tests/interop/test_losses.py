@@ -110,3 +110,20 @@ def test_connections_that_fall_silent_are_replaced(start, lane, redis):
     answers = lane.app.control.ping(destination=[f"{worker.name}@test"], timeout=10, limit=1)
     assert answers == [{f"{worker.name}@test": {"ok": "pong"}}]
     relay.close()
+
+
+def test_a_task_that_never_waits_does_not_make_the_worker_look_dead(start, lane, monkeypatch):
+    """The worker renews its lease and answers while it keeps all of the runtime."""
+    monkeypatch.setenv("TOKIO_WORKER_THREADS", "1")
+    settings = {"task_acks_late": True, "broker_transport_options": {"worker_lease": 1}}
+    worker = start(rust_worker, lane, settings=settings)
+    hog = lane.apply("native.hog", [6])
+    worker.wait_for_log("hog[")
+    # One that takes over what a dead worker held.
+    other = start(rust_worker, lane, settings=settings)
+    node = f"{worker.name}@test"
+    ping = lane.app.control.ping(destination=[node], timeout=3, limit=1)
+    assert ping == [{node: {"ok": "pong"}}]
+    assert not hog.ready()
+    hog.get(timeout=30)
+    assert "hog[" not in other.log.read_text()

@@ -1,6 +1,6 @@
 //! Tasks that show what `#[celeriac::task]` can say, named `native.NAME`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use celeriac::task::{State, Task};
 use celeriac::{Context, Failure, TaskError};
@@ -9,7 +9,7 @@ use redis::aio::ConnectionManager;
 use serde_json::{Map, Value};
 
 /// The family.
-pub fn tasks() -> [Task; 9] {
+pub fn tasks() -> [Task; 10] {
     [
         add::task(),
         double::task(),
@@ -19,6 +19,7 @@ pub fn tasks() -> [Task; 9] {
         flaky::task(),
         patient::task(),
         block::task(),
+        hog::task(),
         echo::task(),
     ]
 }
@@ -101,6 +102,17 @@ fn block(seconds: f64) -> Result<String, TaskError> {
     std::thread::sleep(Duration::from_secs_f64(seconds));
     let context = Context::current().ok_or_else(|| Failure::new("RuntimeError", "no context"))?;
     Ok(context.id().to_owned())
+}
+
+/// Computes without ever waiting for anything, which an async function should
+/// not do for long.
+#[celeriac::task(name = "native.hog")]
+async fn hog(seconds: f64) -> Result<(), TaskError> {
+    let begun = Instant::now();
+    while begun.elapsed().as_secs_f64() < seconds {
+        std::hint::spin_loop();
+    }
+    Ok(())
 }
 
 /// Leaves a message in a list.

@@ -33,7 +33,7 @@ struct Others(HashMap<String, Instant>);
 /// Watches what other workers tell of themselves, until aborted.
 pub(crate) async fn gossip(shared: Arc<Shared>) {
     let exchange = &shared.app.settings().event_exchange;
-    let mut events = shared.app.transport().subscribe(exchange, "worker.#");
+    let mut events = shared.beside.subscribe(exchange, "worker.#");
     let mut others = Others::default();
     let mut rounds = interval(ROUND);
     loop {

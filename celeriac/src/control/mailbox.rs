@@ -14,7 +14,7 @@ use crate::worker::Shared;
 /// beside the slots: how busy they are makes no difference.
 pub(crate) async fn listen(shared: Arc<Shared>) {
     let exchange = format!("{}.pidbox", shared.app.settings().control_exchange);
-    let mut commands = shared.app.transport().subscribe(&exchange, "");
+    let mut commands = shared.beside.subscribe(&exchange, "");
     while let Some(notice) = commands.next().await {
         receive(&shared, &notice);
     }
@@ -82,7 +82,7 @@ async fn reply(shared: &Shared, answer: Value, reply_to: ReplyTo, ticket: Value)
     };
     let expires = shared.app.settings().control_queue_expires;
     let expires = Duration::try_from_secs_f64(expires).unwrap_or_default();
-    if let Err(error) = shared.app.transport().reply(&notice, expires).await {
+    if let Err(error) = shared.beside.reply(&notice, expires).await {
         tracing::warn!(%error, "cannot answer a control command");
     }
 }

@@ -174,7 +174,7 @@ mod tests {
             broker_url: "redis://127.0.0.1:1/0".to_owned(),
             ..Settings::default()
         })?;
-        Ok(Arc::new(Worker::new(app).share(0, Shutdown::new())))
+        Ok(Arc::new(Worker::new(app).share(0, Shutdown::new())?))
     }
 
     proptest! {

@@ -84,6 +84,13 @@ impl Broadcast {
 /// called again: what it did twice, it did once.
 #[async_trait]
 pub trait Transport: Fanout {
+    /// The same worker, on connections of its own: for what another runtime
+    /// does, which is not to wait for this one.
+    ///
+    /// # Errors
+    /// When the broker's address cannot be used.
+    fn apart(&self) -> Result<Arc<dyn Transport>, Error>;
+
     /// Sends messages, all in one round trip.
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error>;
 

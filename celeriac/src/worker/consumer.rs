@@ -161,7 +161,7 @@ fn complain(shared: &Shared, error: &Error, pause: Duration) {
 
 /// Keeps what is held, and brings back what others lost, until aborted.
 pub(super) async fn tend(shared: Arc<Shared>) {
-    let transport = shared.app.transport();
+    let transport = &shared.beside;
     loop {
         let tended = transport.tend(&shared.nodename).await;
         shared.link.set_tended(tended.is_ok());

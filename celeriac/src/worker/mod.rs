@@ -20,6 +20,7 @@
 //! - `state_db`: what is known over a restart
 //! - `link`, `metrics`, [`Monitor`]: how the worker does, for its orchestrator
 //! - `banner`: who it is, for people
+//! - `services`: what goes on beside the messages, on a thread of its own
 //! - `shared`: what these parts share
 //! - [`Shutdown`]: warm and cold
 
@@ -42,6 +43,7 @@ mod process;
 pub(crate) mod queues;
 pub(crate) mod requests;
 pub(crate) mod revoked;
+mod services;
 mod settle;
 mod shared;
 mod shutdown;
@@ -72,6 +74,7 @@ pub use shutdown::Shutdown;
 use process::Plan;
 use process::child::{Role, role, serve};
 use queues::Broadcasts;
+use services::Services;
 use shared::Society;
 use state_db::StateDb;
 
@@ -334,13 +337,14 @@ impl Worker {
 
     async fn work(self, index: usize, shutdown: Shutdown) -> Result<(), Error> {
         let (society, monitor) = (self.society, self.monitor.clone());
-        let shared = Arc::new(self.share(index, shutdown));
+        let shared = Arc::new(self.share(index, shutdown)?);
         let state_db = StateDb::open(&shared)?;
         monitor.watch(&shared);
         shared.children.replenish();
         consumer::connect(&shared).await;
         // Aborted when dropped, at the end.
-        let mut services = shared.serve();
+        let mut services = Services::start()?;
+        shared.serve(&mut services);
         if let Some(state_db) = &state_db {
             services.spawn(Arc::clone(state_db).keep(Arc::clone(&shared)));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use super::autoscale::{self, Autoscaler};
@@ -15,12 +15,15 @@ use super::process::Children;
 use super::queues::Queues;
 use super::requests::Requests;
 use super::revoked::Revoked;
+use super::services::Services;
 use super::tuning::Tunings;
 use super::{Shutdown, Worker, consumer};
 use crate::app::App;
 use crate::control::{self, Elections, Samples};
+use crate::error::Error;
 use crate::events::{Dispatcher, heartbeat};
 use crate::task::{Registry, States, Tasks};
+use crate::transport::Transport;
 
 /// Tasks that may have run and not be settled, at most.
 const SETTLING: usize = 1024;
@@ -36,6 +39,8 @@ pub(super) struct Society {
 /// What the parts of a running worker share.
 pub(crate) struct Shared {
     pub app: App,
+    /// The transport for what goes on beside the messages.
+    pub beside: Arc<dyn Transport>,
     pub tasks: Arc<Tasks>,
     pub(super) states: Arc<States>,
     pub queues: Queues,
@@ -75,7 +80,8 @@ pub(crate) struct Shared {
 impl Worker {
     /// The worker's parts, ready to run. `index`: which of the program's workers
     /// it is.
-    pub(crate) fn share(self, index: usize, shutdown: Shutdown) -> Shared {
+    pub(crate) fn share(self, index: usize, shutdown: Shutdown) -> Result<Shared, Error> {
+        let beside = self.app.transport().apart()?;
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
         let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
@@ -83,13 +89,14 @@ impl Worker {
         let slots = Arc::clone(&pool);
         let nodename: Arc<str> = self.nodename.into();
         let events = Dispatcher::new(
-            Arc::clone(self.app.transport()),
+            Arc::clone(&beside),
             self.app.clock().clone(),
             Arc::clone(&nodename),
             &settings.event_exchange,
             self.task_events,
         );
-        Shared {
+        Ok(Shared {
+            beside,
             tunings: Tunings::new(&self.tasks, settings),
             metrics: Metrics::new(self.tasks.keys(), events.told()),
             link: Link::default(),
@@ -112,7 +119,7 @@ impl Worker {
             lives: TaskTracker::new(),
             shutdown,
             app: self.app,
-        }
+        })
     }
 }
 
@@ -131,8 +138,7 @@ impl Shared {
     }
 
     /// Starts what goes on beside the messages.
-    pub(super) fn serve(self: &Arc<Self>) -> JoinSet<()> {
-        let mut services = JoinSet::new();
+    pub(super) fn serve(self: &Arc<Self>, services: &mut Services) {
         services.spawn(consumer::tend(Arc::clone(self)));
         services.spawn(self.events.clone().flush_when_filled());
         if self.app.settings().worker_enable_remote_control {
@@ -141,11 +147,10 @@ impl Shared {
         if self.autoscaler.is_some() {
             services.spawn(autoscale::keep(Arc::clone(self)));
         }
-        services
     }
 
     /// Says again and again that the worker is there.
-    pub(super) fn beat(self: &Arc<Self>, services: &mut JoinSet<()>) -> AbortHandle {
+    pub(super) fn beat(self: &Arc<Self>, services: &mut Services) -> AbortHandle {
         let shared = Arc::clone(self);
         services.spawn(async move { heartbeat::beat(&shared).await })
     }

@@ -156,7 +156,7 @@ mod tests {
             ..Settings::default()
         })?;
         let worker = Worker::new(app).nodename("w1@test");
-        Ok(Arc::new(worker.share(0, Shutdown::new())))
+        Ok(Arc::new(worker.share(0, Shutdown::new())?))
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ pub(super) struct Heard {
 impl RedisTransport {
     /// As [`Transport::hear`](crate::transport::Transport::hear).
     pub(super) async fn hear_only(&self, wanted: &[Broadcast]) -> Result<(), Error> {
-        let mut heard = self.heard.lock().await;
+        let mut heard = self.own.heard.lock().await;
         let unwanted = |heard: &&mut Heard| !wanted.contains(&heard.broadcast);
         for Heard { broadcast, relay } in heard.values_mut().filter(unwanted) {
             if !relay.is_finished() {
@@ -67,7 +67,7 @@ impl RedisTransport {
     /// Binds again what is heard: others may have taken this worker for dead.
     pub(super) async fn bind_heard(&self) -> Result<(), Error> {
         // Taken: they are being bound.
-        let heard = self.heard.try_lock().map(|heard| {
+        let heard = self.own.heard.try_lock().map(|heard| {
             let broadcasts = heard.values().map(|heard| heard.broadcast.clone());
             broadcasts.collect::<Vec<_>>()
         });
@@ -91,9 +91,11 @@ impl RedisTransport {
         }
         let mut pipeline = ::redis::pipe();
         // First, so that whatever comes after it can be found.
-        pipeline.sadd(self.keys.workers(), &self.worker).ignore();
+        pipeline
+            .sadd(self.keys.workers(), &self.own.worker)
+            .ignore();
         for broadcast in broadcasts {
-            let noted = self.keys.broadcasts(&self.worker);
+            let noted = self.keys.broadcasts(&self.own.worker);
             pipeline.sadd(noted, Keys::note(broadcast)).ignore();
             self.for_tables(broadcast, |table, member| {
                 pipeline.sadd(table, member).ignore();

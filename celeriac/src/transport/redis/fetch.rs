@@ -84,7 +84,7 @@ impl Fetcher {
             connection,
             pushes,
             keys: transport.keys.clone(),
-            worker: transport.worker.clone(),
+            worker: transport.own.worker.clone(),
             script: Script::new(TAKE),
             turn: 0,
         })

@@ -61,12 +61,18 @@ pub struct RedisTransport {
     acks: Batcher<Acks>,
     keys: Keys,
     options: TransportOptions,
-    /// Begins every tag of this worker's.
-    worker: String,
     /// The connection that watches the queues; `None` until the first fetch
     /// and after a fault.
     fetcher: Mutex<Option<Fetcher>>,
-    /// What this worker has fetched and not settled.
+    own: Arc<Own>,
+}
+
+/// What a worker knows of itself and of the others, whichever connection it
+/// uses.
+struct Own {
+    /// Begins every tag of this worker's.
+    worker: String,
+    /// What it has fetched and not settled.
     held: Held,
     /// Workers that had no lease when last looked at.
     suspects: Mutex<HashSet<String>>,
@@ -88,6 +94,16 @@ impl RedisTransport {
     /// A transport to `url`; connects when first used.
     pub fn new(url: &str, options: TransportOptions) -> Result<Self, Error> {
         let client = redis_link::client("broker_url", url)?;
+        let own = Own {
+            worker: Uuid::new_v4().simple().to_string(),
+            held: Held::default(),
+            suspects: Mutex::default(),
+            heard: Mutex::default(),
+        };
+        Self::of(client, options, Arc::new(own))
+    }
+
+    fn of(client: Client, options: TransportOptions, own: Arc<Own>) -> Result<Self, Error> {
         let connection = Connection::new(&client)?;
         let keys = Keys::of(&client, &options);
         let acks = Acks {
@@ -100,11 +116,8 @@ impl RedisTransport {
             client,
             keys,
             options,
-            worker: Uuid::new_v4().simple().to_string(),
             fetcher: Mutex::new(None),
-            held: Held::default(),
-            suspects: Mutex::default(),
-            heard: Mutex::default(),
+            own,
         })
     }
 
@@ -115,6 +128,12 @@ impl RedisTransport {
 
 #[async_trait]
 impl Transport for RedisTransport {
+    fn apart(&self) -> Result<Arc<dyn Transport>, Error> {
+        let own = Arc::clone(&self.own);
+        let apart = Self::of(self.client.clone(), self.options.clone(), own)?;
+        Ok(Arc::new(apart))
+    }
+
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
         for message in messages {
@@ -174,14 +193,15 @@ impl Transport for RedisTransport {
             Some(fetcher) => fetcher,
             None => {
                 let fetcher = Fetcher::connect(self).await?;
-                self.put_back_all(&self.worker).await?;
+                self.put_back_all(&self.own.worker).await?;
                 fetcher
             }
         };
         let deliveries = fetcher.fetch(queues, max, patience).await?;
         // Not put back after an error: a connection that failed once is not trusted.
         *slot = Some(fetcher);
-        self.held
+        self.own
+            .held
             .tags()
             .extend(deliveries.iter().map(|delivery| Arc::clone(&delivery.tag)));
         Ok(deliveries)
@@ -189,19 +209,19 @@ impl Transport for RedisTransport {
 
     async fn ack(&self, tag: &Tag) -> Result<(), Error> {
         self.acks.ask(Arc::clone(tag)).await?;
-        self.held.tags().remove(tag);
+        self.own.held.tags().remove(tag);
         Ok(())
     }
 
     async fn requeue(&self, tag: &Tag) -> Result<(), Error> {
         self.restore(tag).await?;
-        self.held.tags().remove(tag);
+        self.own.held.tags().remove(tag);
         Ok(())
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
         self.bury(delivery, reason).await?;
-        self.held.tags().remove(&delivery.tag);
+        self.own.held.tags().remove(&delivery.tag);
         Ok(())
     }
 
@@ -232,7 +252,7 @@ impl Transport for RedisTransport {
     }
 
     async fn leave(&self) -> Result<(), Error> {
-        self.held.tags().clear();
+        self.own.held.tags().clear();
         self.retire().await
     }
 }

@@ -26,10 +26,12 @@ impl RedisTransport {
     pub(super) async fn renew(&self, nodename: &str) -> Result<(), Error> {
         let lease = Duration::from_secs_f64(self.options.worker_lease.max(1.0));
         let mut pipeline = redis::pipe();
-        pipeline.sadd(self.keys.workers(), &self.worker).ignore();
+        pipeline
+            .sadd(self.keys.workers(), &self.own.worker)
+            .ignore();
         pipeline
             .pset_ex(
-                self.keys.lease(&self.worker),
+                self.keys.lease(&self.own.worker),
                 nodename,
                 lease.as_millis() as u64,
             )
@@ -42,7 +44,7 @@ impl RedisTransport {
     /// Puts back what dead workers held, and what nobody has refreshed for the
     /// visibility timeout.
     pub(super) async fn recover(&self) -> Result<(), Error> {
-        let mut suspects = self.suspects.lock().await;
+        let mut suspects = self.own.suspects.lock().await;
         let leaseless = self.leaseless().await?;
         // Only those missing twice in a row: after Redis was away, the living
         // need a moment to renew.
@@ -96,7 +98,7 @@ impl RedisTransport {
         let mut tags = Vec::new();
         while let Some(entry) = found.next_item().await {
             let (tag, _) = entry?;
-            if !self.held.tags().contains(tag.as_str()) {
+            if !self.own.held.tags().contains(tag.as_str()) {
                 tags.push(tag);
             }
         }
@@ -122,7 +124,7 @@ impl RedisTransport {
 
     async fn lock(&self) -> Result<bool, Error> {
         let mut command = redis::cmd("SET");
-        command.arg(self.keys.unacked_mutex()).arg(&self.worker);
+        command.arg(self.keys.unacked_mutex()).arg(&self.own.worker);
         command.arg("NX").arg("EX").arg(MUTEX_EXPIRE);
         let answer: Option<String> = command.query_async(&mut self.connection()).await?;
         Ok(answer.is_some())
@@ -130,12 +132,14 @@ impl RedisTransport {
 
     /// Puts back what is still held and gives up the lease.
     pub(super) async fn retire(&self) -> Result<(), Error> {
-        self.put_back_all(&self.worker).await?;
+        self.put_back_all(&self.own.worker).await?;
         self.hear_only(&[]).await?;
-        self.forget_broadcasts(&self.worker).await?;
+        self.forget_broadcasts(&self.own.worker).await?;
         let mut pipeline = redis::pipe();
-        pipeline.srem(self.keys.workers(), &self.worker).ignore();
-        pipeline.del(self.keys.lease(&self.worker)).ignore();
+        pipeline
+            .srem(self.keys.workers(), &self.own.worker)
+            .ignore();
+        pipeline.del(self.keys.lease(&self.own.worker)).ignore();
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 }

@@ -81,7 +81,7 @@ impl RedisTransport {
     /// Keeps what is held from being delivered again elsewhere: its time of
     /// delivery becomes now.
     pub(super) async fn touch(&self) -> Result<(), Error> {
-        let held: Vec<Tag> = self.held.tags().iter().cloned().collect();
+        let held: Vec<Tag> = self.own.held.tags().iter().cloned().collect();
         if held.is_empty() {
             return Ok(());
         }
