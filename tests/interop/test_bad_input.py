@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from celery.exceptions import NotRegistered, Reject
+from celery import chord, uuid
+from celery.exceptions import ChordError, NotRegistered, Reject
 from kombu import Producer, Queue
 
+from support.lane import full_name
 from support.waiting import until
 
 DEAD = "celeriac.dead_letter"
@@ -83,6 +85,28 @@ def test_an_unknown_task_fails_and_is_kept(rust, refused):
         result.get(timeout=10)
     letter = refused()
     assert json.loads(letter["payload"])["headers"]["id"] == result.id
+
+
+def test_an_unknown_task_fails_all_that_waits_for_it(rust, refused):
+    """Celery leaves the chord, the chain and the errback waiting for ever."""
+    def call(name, *args):
+        return rust.app.signature(full_name(name), args, queue=rust.queue)
+
+    key = f"unknown-{uuid()}"
+    told = call("redis_count", key).set(immutable=True)
+    result = chord([call("add", 1, 1), call("nobody_knows")], call("tsum").on_error(told)).delay()
+    error = result.get(timeout=10, propagate=False)
+    assert isinstance(error, ChordError) and "raised NotRegistered(" in str(error)
+    assert json.loads(refused()["payload"])["headers"]["task"].endswith("nobody_knows")
+    until(lambda: rust.redis.client.get(key) == "1", "the body's errback is called")
+
+
+def test_an_unknown_task_ends_its_chain(rust, refused):
+    chain = rust.app.signature(full_name("nobody_knows"), queue=rust.queue) | rust.app.signature(
+        full_name("add"), (1,), queue=rust.queue)
+    with pytest.raises(NotRegistered):
+        chain.delay().get(timeout=10)
+    refused()
 
 
 def test_wrong_arguments_fail_in_pythons_words(rust):

@@ -110,6 +110,13 @@ impl Task {
         }
     }
 
+    /// What stands for a task that is not registered, for what has to fail with
+    /// it. It is never run.
+    pub(crate) fn unregistered(name: &str) -> Self {
+        let body = Arc::new(|_| Box::pin(async { Err(TaskError::Ignore) }) as _);
+        Self::from_parts(name.to_owned(), Parameters::default(), body)
+    }
+
     fn from_parts(name: String, parameters: Parameters, body: Body) -> Self {
         Self {
             name: name.into(),

@@ -12,12 +12,11 @@ use super::outcome::Ending;
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::Place;
-use super::settle::{GaveUp, Outcome, Revocation, Settlement, bury, store};
+use super::settle::{GaveUp, Outcome, Revocation, Settlement, bury};
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
-use crate::results::{TaskMeta, states};
-use crate::task::{Failure, Request, Retry};
+use crate::task::{Failure, Request, Retry, Task};
 use crate::transport::Delivery;
 
 /// Carries a message from its delivery to its end. `room` is its place among
@@ -64,7 +63,8 @@ async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
     }
 }
 
-/// As Celery's `on_unknown_task`; and the message is kept.
+/// As Celery's `on_unknown_task`; but what waits for the task fails with it,
+/// and the message is kept.
 async fn refuse_unknown(
     shared: &Shared,
     delivery: &Delivery,
@@ -80,12 +80,11 @@ async fn refuse_unknown(
         exception: failure.repr(),
         traceback: None,
     };
-    let exception = failure.to_meta();
-    let extended = shared.app.settings().result_extended;
-    let meta = TaskMeta::of_request(&request, extended, states::FAILURE, exception, None);
-    store(shared, &meta).await?;
+    let task = Task::unregistered(&name);
+    let settlement = Settlement::new(shared, delivery, &task, request);
+    settlement.refuse(&failure).await?;
     bury(shared, delivery, &format!("unregistered task {name}")).await?;
-    shared.events.task(&request, &event);
+    shared.events.task(settlement.request(), &event);
     Ok(())
 }
 

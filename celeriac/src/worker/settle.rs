@@ -287,19 +287,24 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
+    /// Fails it though it was never run, whether anybody asked for its result
+    /// or not.
+    pub async fn refuse(&self, failure: &Failure) -> Result<(), GaveUp> {
+        self.store(states::FAILURE, failure.to_meta(), None).await?;
+        self.fail_dependents(failure, None).await
+    }
+
     /// Stores a failure, and has all that depend on the task fail with it.
     async fn fail_for_others(
         &self,
         failure: &Failure,
         traceback: Option<&str>,
     ) -> Result<(), GaveUp> {
-        let exception = failure.to_meta();
         if self.stores_errors() {
-            let (result, traceback) = (exception.clone(), traceback.map(str::to_owned));
-            self.store(states::FAILURE, result, traceback).await?;
+            let traceback = traceback.map(str::to_owned);
+            self.store(states::FAILURE, failure.to_meta(), traceback)
+                .await?;
         }
-        self.count(self.member(), states::FAILURE, &exception)
-            .await?;
         self.fail_dependents(failure, traceback).await
     }
 
@@ -308,6 +313,8 @@ impl<'a> Settlement<'a> {
         failure: &Failure,
         traceback: Option<&str>,
     ) -> Result<(), GaveUp> {
+        self.count(self.member(), states::FAILURE, &failure.to_meta())
+            .await?;
         let embed = &self.request().body.embed;
         if let Some(chain) = &embed.chain {
             let state = states::FAILURE;
