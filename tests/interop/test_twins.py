@@ -18,6 +18,8 @@ SCENARIOS = {
     "priority kept by a retry": ("retry_once_priority", [], {}, {"priority": 5}),
     "headers kept by a retry": ("retry_once_headers", [], {}, {"headers": {"x": 1}}),
     "rejected, then run": ("reject_then_succeed",),
+    "rejected, not to run again": ("reject_without_requeue",),
+    "ignored": ("interop.ignore", ["SUCCESS"]),
     "ids": ("collect_ids", [1, 2], {}, {"root_id": "r", "parent_id": "p"}),
     "priority": ("return_priority", [], {}, {"priority": 3}),
     "time limits known": (

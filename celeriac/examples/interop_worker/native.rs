@@ -9,7 +9,7 @@ use redis::aio::ConnectionManager;
 use serde_json::{Map, Value};
 
 /// The family.
-pub fn tasks() -> [Task; 9] {
+pub fn tasks() -> [Task; 10] {
     [
         add::task(),
         double::task(),
@@ -20,6 +20,7 @@ pub fn tasks() -> [Task; 9] {
         patient::task(),
         block::task(),
         echo::task(),
+        slow::task(),
     ]
 }
 
@@ -27,6 +28,12 @@ pub fn tasks() -> [Task; 9] {
 #[celeriac::task(name = "native.add")]
 async fn add(x: i64, y: i64, z: Option<i64>) -> Result<i64, TaskError> {
     Ok(x + y + z.unwrap_or_default())
+}
+
+/// Starts ten times a second at most.
+#[celeriac::task(name = "native.slow", rate_limit = "10/s")]
+async fn slow(n: i64) -> Result<i64, TaskError> {
+    Ok(n)
 }
 
 #[celeriac::task(name = "native.double")]

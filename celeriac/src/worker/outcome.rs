@@ -120,16 +120,21 @@ pub(super) fn reason(settlement: &Settlement<'_>, retry: &Retry) -> String {
 }
 
 fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<TaskEvent> {
-    let python = if requeue { "True" } else { "False" };
-    let exception = format!("reject requeue={python}: {reason}");
-    let failed = (!requeue).then(|| TaskEvent::Failed {
-        traceback: Some(format!(
-            "Traceback (most recent call last):\ncelery.exceptions.Reject: {exception}\n"
-        )),
-        exception,
+    let failed = (!requeue).then(|| {
+        let failure = rejection(reason);
+        TaskEvent::Failed {
+            exception: failure.repr(),
+            traceback: Some(failure.traceback()),
+        }
     });
     // What was acknowledged early is not there to be refused.
     let refused = settlement.acks_late();
     let refused = refused.then_some(TaskEvent::Rejected { requeue });
     failed.into_iter().chain(refused).collect()
+}
+
+/// What a task has failed with whose message is refused for good.
+pub(super) fn rejection(reason: &str) -> Failure {
+    let args = vec![reason.into(), false.into()];
+    Failure::with_args("celery.exceptions.Reject", args)
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::errback::Failed;
 use super::limits::Limits;
+use super::outcome::rejection;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
@@ -433,9 +434,7 @@ impl<'a> Settlement<'a> {
     async fn reject(&self, reason: &str, requeue: bool) -> Result<(), GaveUp> {
         if !requeue {
             // It never runs again: nobody is to wait for it.
-            let args = vec![reason.into(), false.into()];
-            let failure = Failure::with_args("celery.exceptions.Reject", args);
-            self.fail_for_others(&failure, None).await?;
+            self.fail_for_others(&rejection(reason), None).await?;
         }
         // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
         if self.acks_late() {

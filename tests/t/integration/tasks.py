@@ -95,6 +95,11 @@ def reject_then_succeed(self):
     return "second-pass"
 
 
+@shared_task(acks_late=True)
+def reject_without_requeue():
+    raise Reject("rejected", requeue=False)
+
+
 # Retries
 
 
