@@ -24,8 +24,6 @@ def comparable(meta):
 def comparable_traceback(text):
     """How it begins and ends; between are the frames of another language."""
     first, *_, last = text.strip().splitlines()
-    # When the retry is due, which Python tells from the countdown, not the clock.
-    last = re.sub(r"Retry in [0-9.]+s", "Retry in <n>s", last)
     return first, last
 
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Outcome;
-use super::settle::{Revocation, Settlement, retry_reason};
+use super::settle::{Revocation, Settlement};
 use crate::events::TaskEvent;
 use crate::message::saferepr;
 use crate::results::states;
@@ -105,18 +105,13 @@ pub(super) fn failed(
 
 fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
     let exc = retry.exc.as_ref();
-    let reason = reason(settlement, retry);
+    let reason = settlement.retry_reason(retry);
     TaskEvent::Retried {
         exception: exc.map_or("None".to_owned(), Failure::repr),
         traceback: format!(
             "Traceback (most recent call last):\ncelery.exceptions.Retry: {reason}\n"
         ),
     }
-}
-
-/// Why, and when, it runs again.
-pub(super) fn reason(settlement: &Settlement<'_>, retry: &Retry) -> String {
-    retry_reason(settlement.retry_eta(retry), retry.exc.as_ref())
 }
 
 fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<TaskEvent> {
