@@ -4,12 +4,13 @@ import json
 import time
 
 import pytest
-from celery import uuid
+from celery import chord, group, uuid
 
 from support.lane import Lane
 from support.monitor import comparable, monitoring, same
 from support.waiting import until
 from support.workers import python_worker, rust_worker
+from support.workflows import Tasks, linked
 
 EVENTS = {"worker_send_task_events": True}
 LAST = {"task-succeeded", "task-failed", "task-revoked"}
@@ -28,7 +29,8 @@ def telling(app, redis, tmp_path_factory):
     lanes = [Lane(app, redis, f"telling-{uuid()[:8]}") for _ in range(2)]
     names = ["telling-python", "telling-rust"]
     workers = [
-        kind(redis, redis, directory, name, [lane.queue], settings=EVENTS)
+        kind(redis, redis, directory, name, [lane.queue],
+             settings={**EVENTS, "task_default_queue": lane.queue})
         for kind, name, lane in zip((python_worker, rust_worker), names, lanes)
     ]
     try:
@@ -49,8 +51,14 @@ def ended(monitor, lane, id, count=1):
         ends = [event for event in events if event["type"] in LAST]
         return events if len(ends) >= count else None
 
+    return settled(until(all_told, "the end is told"))
+
+
+def settled(events):
+    """In the order in which they came."""
     # In Python a retry's message may be received before the retry is told of.
-    return sorted(until(all_told, "the end is told"), key=lambda event: event["type"])
+    retried = any(event["type"] == "task-retried" for event in events)
+    return sorted(events, key=lambda event: event["type"]) if retried else events
 
 
 SCENARIOS = {
@@ -63,6 +71,7 @@ SCENARIOS = {
     "retries exhausted": ("interop.give_up", ("enough", 1)),
     "retries exhausted, no reason given": ("interop.give_up", (None, 0)),
     "rejected, then run": ("reject_then_succeed",),
+    "rejected, not to run again": ("reject_without_requeue",),
     "argument missing": ("add", [1]),
     "unknown task": ("no_such_task", [1]),
     "expired": ("identity", [1], {}, {"expires": -1}),
@@ -87,10 +96,57 @@ def test_a_hard_time_limit_is_told_of_as_by_python(telling, monitor):
     told = []
     for lane in telling:
         result = lane.apply("sleeping", [5], time_limit=0.5)
-        told.append(ended(monitor, lane, result.id)[0])
+        events = ended(monitor, lane, result.id)
+        told.append(next(event for event in events if event["type"] == "task-failed"))
     theirs, ours = told
     assert list(ours) == list(theirs)
     assert ours["exception"] == "TimeLimitExceeded(0.5)"
+
+
+#: Each with the number of its tasks.
+WORKFLOWS = {
+    "chain": (2, lambda t: t.add(1, 2) | t.add(3)),
+    "chain that fails": (2, lambda t: t.add(1, 2) | t.fail() | t.mul(3)),
+    "group": (2, lambda t: group(t.add(1, 2), t.mul(3, 4))),
+    "chord": (3, lambda t: chord([t.add(1, 2), t.mul(3, 4)], t.tsum())),
+    "header that fails": (2, lambda t: chord([t.add(1, 2), t.fail(3)], t.tsum())),
+    "errback": (2, lambda t: linked(t.fail(1), link_error=[t.errback_old_style()])),
+    "replaced": (1, lambda t: t.add_replaced(1, 2)),
+}
+
+
+@pytest.mark.parametrize("count, workflow", WORKFLOWS.values(), ids=WORKFLOWS.keys())
+def test_a_workflow_is_told_of_as_by_python(telling, monitor, count, workflow):
+    told = []
+    for lane in telling:
+        before = len(monitor.events)
+        workflow(Tasks(lane.app, queue=lane.queue)).apply_async()
+
+        def of_each_task():
+            tasks = {}
+            for event in monitor.events[before:]:
+                if event["hostname"] == lane.node and "uuid" in event:
+                    tasks.setdefault(event["uuid"], []).append(event)
+            ends = [event for events in tasks.values() for event in events if event["type"] in LAST]
+            return tasks.values() if len(ends) >= count else None
+
+        tasks = until(of_each_task, "all ends are told")
+        told.append(sorted([comparable(event) for event in events] for events in tasks))
+    theirs, ours = told
+    assert len(ours) == len(theirs) == count
+    for their, our in zip(theirs, ours):
+        same(their, our)
+
+
+def test_of_an_ignored_task_no_end_is_told(telling, monitor):
+    told = []
+    for lane in telling:
+        result = lane.send("interop.ignore", "SUCCESS")
+        result.get(timeout=10)
+        after = lane.send("identity", 1)
+        ended(monitor, lane, after.id)
+        told.append([comparable(event) for event in monitor.of_task(result.id)])
+    same(*told)
 
 
 @pytest.mark.parametrize("terminate", [False, True])

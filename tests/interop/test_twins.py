@@ -1,8 +1,13 @@
 """Every state that a task passes is stored exactly as a Python worker stores it."""
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
+from celery import uuid
 
 from support.twins import compare
+from support.waiting import until
+from support.workflows import Tasks
 
 SCENARIOS = {
     "success": ("identity", [{"a": [1, None]}]),
@@ -18,6 +23,8 @@ SCENARIOS = {
     "priority kept by a retry": ("retry_once_priority", [], {}, {"priority": 5}),
     "headers kept by a retry": ("retry_once_headers", [], {}, {"headers": {"x": 1}}),
     "rejected, then run": ("reject_then_succeed",),
+    "rejected, not to run again": ("reject_without_requeue",),
+    "ignored": ("interop.ignore", ["SUCCESS"]),
     "ids": ("collect_ids", [1, 2], {}, {"root_id": "r", "parent_id": "p"}),
     "priority": ("return_priority", [], {}, {"priority": 3}),
     "time limits known": (
@@ -53,6 +60,24 @@ def same_on_both(python, rust, name, args=(), kwargs=None, options=None):
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS.keys())
 def test_stored_as_by_python(python, rust, scenario):
     assert same_on_both(python, rust, *scenario)
+
+
+def test_a_retry_with_an_eta_waits_for_it_as_in_python(python, rust):
+    eta = datetime.now(timezone.utc) + timedelta(seconds=1)
+    states = compare(python, rust, "interop.retry_at", [eta.isoformat()])
+    assert states[-1]["result"] == eta.isoformat()
+    assert datetime.now(timezone.utc) >= eta
+
+
+def test_a_late_failure_does_not_take_the_place_of_a_success(python, rust, redis):
+    for lane in (python, rust):
+        id = uuid()
+        lane.app.backend.store_result(id, 1, "SUCCESS")
+        # It counts under this id, after the failure would have been stored.
+        errback = Tasks(lane.app, queue=lane.queue).errback_old_style()
+        lane.apply("raise_error", task_id=id, link_error=errback)
+        until(lambda: redis.client.get(id) == "1", "it has failed")
+        assert lane.meta(lane.app.AsyncResult(id))["result"] == 1
 
 
 def test_a_child_is_listed_as_by_python(python, rust):

@@ -1,9 +1,11 @@
 """Tasks of the suite's own, beside those of the interop worker's table."""
 
 import builtins
+from datetime import datetime
 from time import sleep
 
-from celery import current_app, shared_task
+from celery import current_app, shared_task, signature
+from celery.exceptions import Ignore
 from celery.result import allow_join_result
 
 from t.integration.tasks import ExpectedException, connection
@@ -29,6 +31,33 @@ def give_up(self, reason, max_retries):
     """Retries until it may no longer; fails with `reason`, if there is one."""
     exc = ExpectedException(reason) if reason else None
     raise self.retry(exc=exc, max_retries=max_retries, countdown=0.1)
+
+
+@shared_task(name="interop.ignore", bind=True)
+def ignore(self, state):
+    """Stores its state by itself, and nothing is stored after that."""
+    self.update_state(state=state, meta="by itself")
+    raise Ignore()
+
+
+@shared_task(name="interop.replace", bind=True)
+def replace(self, canvas):
+    """Any canvas takes its place."""
+    raise self.replace(signature(canvas))
+
+
+@shared_task(name="interop.retry_at", bind=True)
+def retry_at(self, eta):
+    """Retries at that time; what its request knows of it then."""
+    if self.request.retries:
+        return self.request.eta
+    raise self.retry(eta=datetime.fromisoformat(eta))
+
+
+@shared_task(name="native.slow", rate_limit="10/s")
+def slow(n):
+    """Starts ten times a second at most."""
+    return n
 
 
 @shared_task(name="native.flaky", bind=True, max_retries=2, default_retry_delay=0.1,

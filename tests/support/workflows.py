@@ -4,10 +4,38 @@ import json
 import time
 from collections import Counter
 
+from .lane import full_name
 from .twins import UUID, comparable
 from .waiting import until
 
 READY = {"SUCCESS", "FAILURE", "REVOKED"}
+
+
+class Tasks:
+    """`tasks.add(1)` is `add.s(1)`."""
+
+    def __init__(self, app, **options):
+        self.app = app
+        self.options = options
+
+    def __getattr__(self, name):
+        return lambda *args, **options: self.named(full_name(name), *args, **options)
+
+    def named(self, name, *args, **options):
+        return self.app.signature(name, args, **{**self.options, **options})
+
+
+def linked(signature, *, link=(), link_error=()):
+    for callback in link:
+        signature.link(callback)
+    for errback in link_error:
+        signature.link_error(errback)
+    return signature
+
+
+def plain(canvas):
+    """As it is on the wire."""
+    return json.loads(json.dumps(canvas))
 
 
 class Bench:
@@ -17,12 +45,13 @@ class Bench:
         self.app = app
         self.redis = redis
 
-    def run(self, canvas, **options):
-        """Everything that is stored when all of it has ended."""
+    def run(self, canvas, waits=False):
+        """Everything that is stored when all of it has ended; but for a chord
+        that `waits` for ever."""
         self.redis.client.flushdb()
         with self.app.connection_for_write() as connection:
-            canvas(self.app).apply_async(connection=connection, **options)
-        until(self.quiet, "the workflow ends", 20, interval=0.05)
+            canvas(self.app).apply_async(connection=connection)
+        until(lambda: self.quiet(waits), "the workflow ends", 20, interval=0.05)
         return described(self.metas(), self.marks())
 
     def metas(self):
@@ -34,17 +63,20 @@ class Bench:
         keys = [key for key in self.redis.client.keys() if UUID.fullmatch(key)]
         return {key: int(self.redis.client.get(key)) for key in keys}
 
-    def quiet(self):
+    def quiet(self, waits):
         """Nothing waits, nothing runs, and it stays so for a moment."""
-        return all(self.at_rest() for _ in range(4))
+        return all(self.at_rest() and self.chord_waits() == waits for _ in range(4))
+
+    def chord_waits(self):
+        """Whether some members of a chord have ended, and not all."""
+        counted = self.redis.client.keys("celery-taskset-meta-*.j")
+        return any(self.redis.client.exists(key[:-1] + "s") for key in counted)
 
     def at_rest(self):
         time.sleep(0.05)
         queues = [key for key in self.redis.client.keys("celery*") if "meta" not in key]
         waiting = any(self.redis.client.type(key) == "list" for key in queues)
-        counted = self.redis.client.keys("celery-taskset-meta-*.j")
-        chords = any(self.redis.client.exists(key[:-1] + "s") for key in counted)
-        running = waiting or chords or self.redis.client.hlen("unacked")
+        running = waiting or self.redis.client.hlen("unacked")
         return not running and all(meta["status"] in READY for meta in self.metas())
 
 

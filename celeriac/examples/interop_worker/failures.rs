@@ -33,6 +33,7 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             reject_without_requeue,
         )?
         .with(late),
+        Task::new("interop.ignore(state)", ignore)?,
     ])
 }
 
@@ -81,6 +82,12 @@ async fn reject_then_succeed(context: Context) -> Result<&'static str, TaskError
 
 async fn reject_without_requeue() -> Result<(), TaskError> {
     Err(reject(false))
+}
+
+/// Stores its state by itself, and nothing is stored after that.
+async fn ignore(Args((state,)): Args<(String,)>, context: Context) -> Result<(), TaskError> {
+    context.update_state(&state, "by itself").await?;
+    Err(TaskError::Ignore)
 }
 
 fn reject(requeue: bool) -> TaskError {

@@ -21,6 +21,7 @@ pub fn tasks() -> [Task; 10] {
         block::task(),
         hog::task(),
         echo::task(),
+        slow::task(),
     ]
 }
 
@@ -28,6 +29,12 @@ pub fn tasks() -> [Task; 10] {
 #[celeriac::task(name = "native.add")]
 async fn add(x: i64, y: i64, z: Option<i64>) -> Result<i64, TaskError> {
     Ok(x + y + z.unwrap_or_default())
+}
+
+/// Starts ten times a second at most.
+#[celeriac::task(name = "native.slow", rate_limit = "10/s")]
+async fn slow(n: i64) -> Result<i64, TaskError> {
+    Ok(n)
 }
 
 #[celeriac::task(name = "native.double")]

@@ -44,6 +44,7 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             replace_with_stamped_task,
         )?,
         Task::new(&name("replaced_with_me()"), replaced_with_me)?,
+        Task::new("interop.replace(canvas)", replace)?,
         Task::new(
             &name("second_order_replace1(state=False)"),
             second_order_replace1,
@@ -129,6 +130,14 @@ async fn replace_with_stamped_task(
 ) -> Result<Value, TaskError> {
     let with = with.unwrap_or_else(|| call("replaced_with_me"));
     context.replace(with.stamp("StampOnReplace", "This is the replaced task"))
+}
+
+/// Any canvas takes its place.
+async fn replace(
+    Args((canvas,)): Args<(Signature,)>,
+    context: Context,
+) -> Result<Value, TaskError> {
+    context.replace(canvas)
 }
 
 async fn replaced_with_me() -> Result<bool, TaskError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use celeriac::task::{Args, Retry, SignatureError, State, Task, TaskOptions};
 use celeriac::{Context, Failure, TaskError};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -54,6 +55,7 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             .with(ignoring(false)),
         Task::new("auto_retry_class_task()", auto_retry)?.with(once),
         Task::new("interop.give_up(reason, max_retries)", give_up)?,
+        Task::new("interop.retry_at(eta)", retry_at)?,
     ];
     Ok(tasks)
 }
@@ -144,6 +146,20 @@ async fn give_up(Args((reason, max_retries)): Args<(Option<Value>, u32)>) -> Res
         ..Retry::after(Duration::from_millis(100))
     }
     .into())
+}
+
+/// Retries at that time; what its request knows of it then.
+async fn retry_at(
+    Args((eta,)): Args<(DateTime<Utc>,)>,
+    context: Context,
+) -> Result<Option<String>, TaskError> {
+    match context.headers().retries {
+        0 => context.retry(Retry {
+            eta: Some(eta),
+            ..Retry::default()
+        }),
+        _ => Ok(context.headers().eta.clone()),
+    }
 }
 
 async fn retry_with_args_after_kwargs(

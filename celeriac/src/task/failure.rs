@@ -111,6 +111,12 @@ impl Failure {
 
     /// As Python's `repr`: `ValueError('what happened')`.
     pub fn repr(&self) -> String {
+        if let ("celery.exceptions.Reject", [reason, requeue]) =
+            (self.class().as_str(), self.exc_message.as_slice())
+        {
+            let [reason, requeue] = [reason, requeue].map(repr::text);
+            return format!("reject requeue={requeue}: {reason}");
+        }
         let args = repr::args(&self.exc_message);
         let args = args
             .strip_suffix(",)")
@@ -120,10 +126,18 @@ impl Failure {
 
     /// As Python's `str`: what happened.
     pub fn message(&self) -> String {
-        match self.exc_message.as_slice() {
-            [] => String::new(),
-            [one] => repr::text(one),
-            many => repr::args(many),
+        let class = self.class();
+        match (class.as_str(), self.exc_message.as_slice()) {
+            // These classes have a `__str__` of their own.
+            (
+                "billiard.exceptions.TimeLimitExceeded"
+                | "billiard.exceptions.SoftTimeLimitExceeded",
+                args,
+            ) => format!("{}{}", self.exc_type, repr::args(args)),
+            ("KeyError" | "celery.exceptions.NotRegistered", [one]) => repr::value(one),
+            (_, []) => String::new(),
+            (_, [one]) => repr::text(one),
+            (_, many) => repr::args(many),
         }
     }
 
@@ -218,6 +232,14 @@ mod tests {
             Failure::from_text("a.b.NotFoundError: x").class(),
             "a.b.NotFoundError"
         );
+        let failure =
+            Failure::with_args("celery.exceptions.Reject", vec!["x".into(), false.into()]);
+        assert_eq!(failure.repr(), "reject requeue=False: x");
+        assert_eq!(
+            failure.to_string(),
+            "celery.exceptions.Reject: ('x', False)"
+        );
+        assert_eq!(Failure::new("KeyError", "x").to_string(), "KeyError: 'x'");
         assert_eq!(
             Failure::from_text("disk: full").to_string(),
             "RuntimeError: disk: full"

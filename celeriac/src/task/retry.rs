@@ -11,8 +11,11 @@ use super::{Failure, Parameters};
 /// A wish to run again. As `Task.retry`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Not before; the task's `default_retry_delay` from now if not given.
+    /// Not before.
     pub eta: Option<DateTime<Utc>>,
+    /// So long after this run, if there is no `eta`; the task's
+    /// `default_retry_delay` if not given.
+    pub countdown: Option<Duration>,
     /// Overrides the task's.
     pub max_retries: Option<u32>,
     /// Raised when there are no retries left; `MaxRetriesExceededError` if not given.
@@ -27,7 +30,7 @@ impl Retry {
     /// Again after `countdown`.
     pub fn after(countdown: Duration) -> Self {
         Self {
-            eta: Some(Utc::now() + countdown),
+            countdown: Some(countdown),
             ..Self::default()
         }
     }

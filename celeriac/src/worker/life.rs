@@ -314,7 +314,7 @@ impl<'a> Life<'a> {
         let span = self.settlement.context().span();
         let reason = match &outcome {
             Outcome::Retry(retry) if span.is_recording() => {
-                Some(outcome::reason(&self.settlement, retry))
+                Some(self.settlement.retry_reason(retry))
             }
             _ => None,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Outcome;
-use super::settle::{Revocation, Settlement, retry_reason};
+use super::settle::{Revocation, Settlement};
 use crate::events::TaskEvent;
 use crate::message::saferepr;
 use crate::results::states;
@@ -105,7 +105,7 @@ pub(super) fn failed(
 
 fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
     let exc = retry.exc.as_ref();
-    let reason = reason(settlement, retry);
+    let reason = settlement.retry_reason(retry);
     TaskEvent::Retried {
         exception: exc.map_or("None".to_owned(), Failure::repr),
         traceback: format!(
@@ -114,22 +114,22 @@ fn retried(settlement: &Settlement<'_>, retry: &Retry) -> TaskEvent {
     }
 }
 
-/// Why, and when, it runs again.
-pub(super) fn reason(settlement: &Settlement<'_>, retry: &Retry) -> String {
-    retry_reason(settlement.retry_eta(retry), retry.exc.as_ref())
-}
-
 fn rejected(settlement: &Settlement<'_>, reason: &str, requeue: bool) -> Vec<TaskEvent> {
-    let python = if requeue { "True" } else { "False" };
-    let exception = format!("reject requeue={python}: {reason}");
-    let failed = (!requeue).then(|| TaskEvent::Failed {
-        traceback: Some(format!(
-            "Traceback (most recent call last):\ncelery.exceptions.Reject: {exception}\n"
-        )),
-        exception,
+    let failed = (!requeue).then(|| {
+        let failure = rejection(reason);
+        TaskEvent::Failed {
+            exception: failure.repr(),
+            traceback: Some(failure.traceback()),
+        }
     });
     // What was acknowledged early is not there to be refused.
     let refused = settlement.acks_late();
     let refused = refused.then_some(TaskEvent::Rejected { requeue });
     failed.into_iter().chain(refused).collect()
+}
+
+/// What a task has failed with whose message is refused for good.
+pub(super) fn rejection(reason: &str) -> Failure {
+    let args = vec![reason.into(), false.into()];
+    Failure::with_args("celery.exceptions.Reject", args)
 }

@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::errback::Failed;
 use super::limits::Limits;
+use super::outcome::rejection;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
+use crate::events::isoformat;
 use crate::message::{Body, Envelope, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
@@ -366,13 +368,15 @@ impl<'a> Settlement<'a> {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
             return self.fail(failure).await;
         }
-        let eta = self.retry_eta(&retry);
         let mut envelope = match self.with_new_arguments(&retry) {
             Ok(envelope) => envelope,
             Err(error) => return self.fail(Failure::from(Error::from(error))).await,
         };
         envelope.headers.retries += 1;
-        envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
+        let eta = retry
+            .eta
+            .unwrap_or_else(|| Utc::now() + self.countdown(&retry));
+        envelope.headers.eta = Some(isoformat(eta));
         envelope.headers.extra.remove("redelivered");
         envelope.properties.delivery_info.redelivered = None;
         self.context.trace().replace(&mut envelope.headers.extra);
@@ -385,7 +389,7 @@ impl<'a> Settlement<'a> {
         let itself = promises.task(&id);
         self.context.add_children([promises.tuple(itself)]);
         envelope.headers.parent_id.get_or_insert(id);
-        let reason = retry_reason(eta, retry.exc.as_ref());
+        let reason = self.retry_reason(&retry);
         if self.stores_errors() {
             let result = retry.exc.as_ref().map_or(Value::Null, Failure::to_meta);
             let traceback =
@@ -418,11 +422,22 @@ impl<'a> Settlement<'a> {
         Ok(envelope)
     }
 
-    /// When a retry is to run.
-    pub fn retry_eta(&self, retry: &Retry) -> DateTime<Utc> {
+    /// How long a retry waits that names no time.
+    fn countdown(&self, retry: &Retry) -> Duration {
         let delay = self.task.options().default_retry_delay;
-        let delay = Duration::try_from_secs_f64(delay).unwrap_or_default();
-        retry.eta.unwrap_or_else(|| Utc::now() + delay)
+        let delay = || Duration::try_from_secs_f64(delay).unwrap_or_default();
+        retry.countdown.unwrap_or_else(delay)
+    }
+
+    /// `Retry in 5s: ValueError('not yet')`, as `celery.exceptions.Retry` says it.
+    pub fn retry_reason(&self, retry: &Retry) -> String {
+        let exc = retry.exc.as_ref();
+        let cause = exc.map(|exc| format!(": {}", exc.repr()));
+        let cause = cause.unwrap_or_default();
+        match retry.eta {
+            Some(eta) => format!("Retry at {}{cause}", isoformat(eta).replace('T', " ")),
+            None => format!("Retry in {}s{cause}", self.countdown(retry).as_secs_f64()),
+        }
     }
 
     fn max_retries_exceeded(&self) -> Failure {
@@ -440,9 +455,7 @@ impl<'a> Settlement<'a> {
     async fn reject(&self, reason: &str, requeue: bool) -> Result<(), GaveUp> {
         if !requeue {
             // It never runs again: nobody is to wait for it.
-            let args = vec![reason.into(), false.into()];
-            let failure = Failure::with_args("celery.exceptions.Reject", args);
-            self.fail_for_others(&failure, None).await?;
+            self.fail_for_others(&rejection(reason), None).await?;
         }
         // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
         if self.acks_late() {
@@ -544,15 +557,6 @@ impl<'a> Settlement<'a> {
         let headers = self.request().headers();
         tracing::error!("Task {}[{}] {how}", headers.shown(), headers.id);
     }
-}
-
-/// `Retry in 5s: ValueError('not yet')`, as `celery.exceptions.Retry` says it.
-pub(super) fn retry_reason(eta: DateTime<Utc>, exc: Option<&Failure>) -> String {
-    let seconds = (eta - Utc::now()).as_seconds_f64().max(0.0);
-    let cause = exc
-        .map(|exc| format!(": {}", exc.repr()))
-        .unwrap_or_default();
-    format!("Retry in {}s{cause}", (seconds * 10.0).round() / 10.0)
 }
 
 /// What had to be done could not be done before a cold shutdown. The message

@@ -95,6 +95,11 @@ def reject_then_succeed(self):
     return "second-pass"
 
 
+@shared_task(acks_late=True)
+def reject_without_requeue():
+    raise Reject("rejected", requeue=False)
+
+
 # Retries
 
 
@@ -137,7 +142,7 @@ def retry_once_headers(self, *args, max_retries=1, countdown=0.1):
 
 @shared_task(
     bind=True, name="auto_retry_class_task", autoretry_for=(ValueError,),
-    retry_kwargs={"max_retries": 1}, retry_backoff=True,
+    retry_kwargs={"max_retries": 1}, retry_backoff=True, retry_jitter=False,
 )
 def auto_retry_class_task(self):
     if self.request.retries:
