@@ -3,7 +3,7 @@
 import builtins
 from time import sleep
 
-from celery import current_app, shared_task
+from celery import current_app, shared_task, signature
 from celery.result import allow_join_result
 
 from t.integration.tasks import ExpectedException, connection
@@ -22,6 +22,12 @@ def relay(task, args, queue):
     result = current_app.send_task(task, args, queue=queue)
     with allow_join_result():
         return result.get(timeout=10)
+
+
+@shared_task(name="interop.apply")
+def apply(canvas):
+    """Sends any canvas; its result, as a tuple."""
+    return signature(canvas).apply_async().as_tuple()
 
 
 @shared_task(name="interop.give_up", bind=True)

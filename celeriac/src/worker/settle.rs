@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use super::limits::Limits;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
-use crate::message::{Body, Envelope, repr, saferepr};
+use crate::message::{Body, Envelope, expiration, isoformat, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
@@ -365,7 +365,10 @@ impl<'a> Settlement<'a> {
             Err(error) => return self.fail(Failure::from(Error::from(error))).await,
         };
         envelope.headers.retries += 1;
-        envelope.headers.eta = Some(eta.to_rfc3339_opts(SecondsFormat::Micros, false));
+        envelope.headers.eta = Some(isoformat(&eta));
+        envelope.properties.expiration = expiration(&envelope.headers);
+        let ignores_result = self.ignores_result();
+        envelope.headers.ignore_result.get_or_insert(ignores_result);
         envelope.headers.extra.remove("redelivered");
         envelope.properties.delivery_info.redelivered = None;
         self.context.trace().replace(&mut envelope.headers.extra);
