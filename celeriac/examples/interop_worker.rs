@@ -36,10 +36,11 @@ mod interop_worker {
     pub mod requests;
     pub mod retries;
     pub mod rusty;
+    pub mod values;
 }
 use interop_worker::{
     arithmetic, canvas, effects, failures, limits, native, processes, replacements, requests,
-    retries, rusty,
+    retries, rusty, values,
 };
 
 /// Runs Celery's integration tasks in Rust.
@@ -103,6 +104,7 @@ fn tasks() -> Result<Vec<Task>, SignatureError> {
         requests::tasks()?,
         retries::tasks()?,
         rusty::tasks(),
+        values::tasks().into(),
     ];
     Ok(families.into_iter().flatten().collect())
 }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::canvas::Signature;
 use crate::clock::Clock;
 use crate::config::{BeatScheduler, Route, Settings};
@@ -38,6 +40,9 @@ struct Inner {
     routers: Vec<Router>,
     /// `gen<pid>@<host>`, the `origin` of what is sent.
     origin: String,
+    /// The `reply_to` of what is sent. Nobody replies to it while results go
+    /// through a backend; a worker whose backend is `rpc` does.
+    oid: String,
     clock: Clock,
 }
 
@@ -59,6 +64,7 @@ impl App {
             transport,
             routers: Vec::new(),
             origin: format!("gen{}@{}", std::process::id(), hostname()),
+            oid: Uuid::new_v4().to_string(),
             clock: Clock::default(),
             settings,
         })))
@@ -147,6 +153,11 @@ impl App {
     /// Who sends, as messages name it.
     pub(crate) fn origin(&self) -> &str {
         &self.0.origin
+    }
+
+    /// What no other application sends replies to. As `app.oid`.
+    pub(crate) fn oid(&self) -> &str {
+        &self.0.oid
     }
 
     /// The broker's address without its password.

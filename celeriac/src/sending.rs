@@ -1,9 +1,7 @@
 //! Sending a canvas: its plan becomes messages, routed, and these go out
 //! (`celery.app.base.Celery.send_task`).
 
-use std::time::Duration;
-
-use backon::{ExponentialBuilder, Retryable};
+use backon::Retryable;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -83,8 +81,14 @@ impl App {
         Ok(results)
     }
 
-    async fn send_plan(&self, plan: Plan) -> Result<(), Error> {
+    async fn send_plan(&self, mut plan: Plan) -> Result<(), Error> {
+        for call in &plan.calls {
+            call.options.check_limits()?;
+        }
         let parent = Context::current();
+        if let Some(parent) = &parent {
+            parent.complete(&mut plan)?;
+        }
         let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
         let children: Vec<Value> = plan.children().collect();
         self.submit(&self.prepare(plan, &lineage)?).await?;
@@ -127,7 +131,7 @@ impl App {
         let (mut headers, body) = task_message(call, lineage, self.origin());
         let span = SendSpan::begin(&mut headers, &queue);
         let mut envelope = Envelope::with_format(headers, &body, &queue, priority, format)?;
-        envelope.properties.reply_to = reply_to.or(envelope.properties.reply_to);
+        envelope.properties.reply_to = reply_to.or_else(|| Some(self.oid().to_owned()));
         Ok((self.address(queue, envelope), span))
     }
 
@@ -167,13 +171,8 @@ impl App {
         } else {
             0
         };
-        let pause = Duration::from_secs_f64(policy.interval_step.max(0.05));
-        let backoff = ExponentialBuilder::default()
-            .with_min_delay(pause)
-            .with_max_delay(Duration::from_secs_f64(policy.interval_max.max(0.05)))
-            .with_max_times(retries);
         (|| self.transport().publish(messages))
-            .retry(backoff)
+            .retry(policy.pauses().take(retries))
             .await?;
         self.tell_of(messages).await;
         Ok(())

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from celery import uuid
+from celery import Celery, uuid
+from celery.schedules import schedule as interval
 
 from support.beats import Beats
 from support.waiting import until
@@ -213,6 +214,22 @@ def test_entries_are_changed_while_beats_run(beats):
     assert list(beats.listing()) == ["fixed"]
     assert "is in the configuration" in beats.command("remove", "fixed", fails=True)
     assert "no entry is called" in beats.command("run", "new", fails=True)
+
+
+def test_a_relative_entry_runs_at_whole_hours_as_celerys(beats):
+    beats.configure({"often": {"task": "t.often", "schedule": 3600, "relative": True}})
+
+    def expected():
+        now = datetime.now(timezone.utc)
+        hourly = interval(3600, relative=True, app=Celery(set_as_current=False))
+        # The clock has gone on since.
+        run = now + hourly.remaining_estimate(now) + timedelta(milliseconds=500)
+        return run.strftime("%F %T")
+
+    before = expected()
+    _, shown = beats.command("check", "-n", "1").splitlines()
+    assert any(run in shown for run in (before, expected())), shown
+    assert ":00:00 UTC" in shown
 
 
 def test_what_was_skipped_is_not_made_up_for(beats):

@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 from celery import uuid
+from celery.exceptions import TimeLimitExceeded
 from celery.utils.nodenames import default_nodename, host_format, node_format
 
 from conftest import client
@@ -79,6 +80,23 @@ def test_signals_end_both_with_the_same_code(launch, number):
 def test_what_a_rust_worker_does_not_do_is_refused_with_advice(launch, option):
     command = launch(rust, option)
     assert command.wait() == 2 and re.search("run a beat|systemd", command.logged())
+
+
+@ANY_KIND
+def test_children_run_as_often_and_as_long_as_options_say(launch, own, kind):
+    worker = launch(kind, "-Q", own.queue, "-P", "prefork", "-c", 1, "-l", "INFO",
+                    "--max-tasks-per-child", 2, "--time-limit", 0.5)
+    worker.until_ready()
+    first, again, second, third = (own.call("processes.pid") for _ in range(4))
+    assert first == again != second == third and worker.pid not in (first, second)
+    with pytest.raises(TimeLimitExceeded):
+        own.call("sleeping", 60)
+
+
+def test_a_child_that_grows_beyond_the_option_is_replaced(launch, own):
+    launch(rust, "-Q", own.queue, "-P", "prefork", "-c", 1, "-l", "INFO",
+           "--max-memory-per-child", 1).until_ready()
+    assert own.call("processes.pid") != own.call("processes.pid")
 
 
 @ANY_KIND

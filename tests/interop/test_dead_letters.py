@@ -52,3 +52,28 @@ def test_a_refused_message_is_listed_and_runs_when_it_is_put_back(
         assert not durable_redis.client.exists("celeriac.refused")
     finally:
         worker.stop()
+
+
+def test_what_was_refused_runs_once_the_cause_is_mended(
+    durable_redis, redis, tmp_path, dead_letter
+):
+    app = Celery(broker=durable_redis.url, backend=durable_redis.url, set_as_current=False)
+    settings = {"accept_content": ["json"]}
+    worker = rust_worker(durable_redis, redis, tmp_path, "strict", ["lane"], settings=settings)
+    try:
+        result = app.send_task("t.integration.tasks.add", (1, 2), queue="lane",
+                               serializer="msgpack")
+        (refused,) = (line.split("\t") for line in until(lambda: dead_letter("list"), "refusal"))
+        assert "msgpack" in refused[4]
+        # Nobody has told whoever waits that it failed.
+        assert result.state == "PENDING"
+    finally:
+        worker.stop()
+    settings["accept_content"].append("msgpack")
+    worker = rust_worker(durable_redis, redis, tmp_path, "mended", ["lane"], settings=settings)
+    try:
+        dead_letter("requeue", refused[0])
+        assert result.get(timeout=10) == 3
+        assert dead_letter("list") == []
+    finally:
+        worker.stop()

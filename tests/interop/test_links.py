@@ -6,6 +6,8 @@ from celery import chain, uuid
 from support.lane import full_name
 from support.waiting import until
 
+pytestmark = pytest.mark.basic
+
 
 @pytest.fixture
 def echoed(redis):

@@ -39,6 +39,33 @@ def test_a_value_comes_back(rust, value):
     assert type(returned) is type(value)
 
 
+def test_values_are_read_and_written_by_their_types(rust):
+    zone = datetime.timezone(datetime.timedelta(hours=-2, minutes=-30))
+    day, step = datetime.timedelta(days=1), datetime.timedelta(microseconds=1)
+    for moment in (datetime.datetime(2026, 2, 28, 23, 59, 58, 999999), datetime.datetime(1, 1, 1)):
+        aware, time = moment.replace(tzinfo=zone), moment.replace(second=0)
+        amount, number = decimal.Decimal("-1.10"), uuid.uuid4()
+        values = [aware, moment, moment.date(), time.time(), amount, number, b"\xff\x00"]
+        expected = [aware + day + step, moment + day + step, moment.date() + day,
+                    (time + step).time(), amount.scaleb(1), uuid.UUID(int=number.int + 1),
+                    b"\x00\xff"]
+        returned = rust.call("interop.next", values)
+        assert returned == expected
+        assert list(map(type, returned)) == list(map(type, expected))
+
+
+def test_instants_are_written_as_python_writes_them(rust, redis):
+    """So that the `fromisoformat` of any Python reads them."""
+    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+    values = [moment, moment.replace(tzinfo=None), moment.date(), moment.time(),
+              decimal.Decimal(1), uuid.UUID(int=1), b""]
+    result = rust.send("interop.next", values)
+    aware, naive, _, time, *_ = result.get(timeout=10)
+    stored = [value["__value__"] for value in rust.meta(result)["result"]]
+    assert (stored[0], stored[1], stored[3]) == tuple(
+        value.isoformat() for value in (aware, naive, time))
+
+
 SHOWN = [
     "it's a \\ \"text\"",
     ["words " * 300, 1],

@@ -253,7 +253,14 @@ SENT = {
 }
 
 
-@pytest.mark.parametrize("workflow, expected", SENT.values(), ids=SENT.keys())
+#: A client of 5.3 waits in vain for a group whose handle it was given, whoever ran it.
+NOT_BASIC = {"group"}
+
+
+@pytest.mark.parametrize("workflow, expected", [
+    pytest.param(*sent, id=name, marks=[] if name in NOT_BASIC else pytest.mark.basic)
+    for name, sent in SENT.items()
+])
 def test_python_runs_what_rust_sends(rust, python, workflow, expected):
     """A Rust task sends the canvas, a Python worker runs every part of it."""
     canvas = plain(workflow(Tasks(rust.app, queue=python.queue)))

@@ -26,6 +26,12 @@ def relay(task, args, queue):
         return result.get(timeout=10)
 
 
+@shared_task(name="interop.apply")
+def apply(canvas):
+    """Sends any canvas; its result, as a tuple."""
+    return signature(canvas).apply_async().as_tuple()
+
+
 @shared_task(name="interop.give_up", bind=True)
 def give_up(self, reason, max_retries):
     """Retries until it may no longer; fails with `reason`, if there is one."""

@@ -9,7 +9,7 @@ use redis::aio::ConnectionManager;
 use serde_json::{Map, Value};
 
 /// The family.
-pub fn tasks() -> [Task; 10] {
+pub fn tasks() -> [Task; 11] {
     [
         add::task(),
         double::task(),

@@ -23,6 +23,7 @@ pub use call::{After, Call, Complete, Immutable};
 pub use compose::{chain, chord, group};
 pub(crate) use freeze::Place;
 pub use options::Options;
+pub(crate) use options::check_limits;
 pub use plan::CanvasError;
 pub(crate) use plan::Plan;
 pub(crate) use promise::{Handle, Promises, new_id};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::Signature;
+use super::{CanvasError, Signature};
 
 /// The options of `apply_async`, under Celery's names. What is `None` leaves
 /// the choice to the task, its route or the settings.
@@ -135,12 +135,26 @@ impl Options {
         self
     }
 
+    /// Refuses limits of which the soft one would strike last.
+    pub(crate) fn check_limits(&self) -> Result<(), CanvasError> {
+        let seconds = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
+        check_limits(seconds(&self.soft_time_limit), seconds(&self.time_limit))
+    }
+
     /// The stamps by their names.
     pub(super) fn stamps(&self) -> Map<String, Value> {
         let names = self.stamped_headers.iter().flatten();
         names
             .filter_map(|name| Some((name.clone(), self.extra.get(name)?.clone())))
             .collect()
+    }
+}
+
+/// As `Task.apply_async` of its task's own limits, in seconds; 0 is none.
+pub(crate) fn check_limits(soft: Option<f64>, hard: Option<f64>) -> Result<(), CanvasError> {
+    match (soft, hard) {
+        (Some(soft), Some(hard)) if hard != 0.0 && soft > hard => Err(CanvasError::TimeLimits),
+        _ => Ok(()),
     }
 }
 

@@ -34,6 +34,9 @@ pub enum CanvasError {
     /// There is nothing to send, and no result either.
     #[error("an empty chain cannot be sent")]
     EmptyChain,
+    /// The soft limit would strike after the hard one.
+    #[error("soft_time_limit must be less than or equal to time_limit")]
+    TimeLimits,
 }
 
 impl Plan {

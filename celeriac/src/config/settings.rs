@@ -384,6 +384,19 @@ impl Default for PublishRetryPolicy {
     }
 }
 
+impl PublishRetryPolicy {
+    /// The pauses before the attempts, without end. As `retry_over_time` of
+    /// kombu.
+    pub(crate) fn pauses(self) -> impl Iterator<Item = Duration> + Send + Sync + Unpin {
+        let longest = self.interval_start + self.interval_max;
+        let pauses = std::iter::successors(Some(self.interval_start), move |pause| {
+            let next = pause + self.interval_step;
+            Some(if next <= longest { next } else { *pause })
+        });
+        pauses.map(move |pause| Duration::from_secs_f64(pause.min(self.interval_max)))
+    }
+}
+
 /// The most seconds that a setting may be: more than a century, and less than
 /// what any clock here overflows at.
 const LONGEST: f64 = u32::MAX as f64;
@@ -397,5 +410,33 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> 
         Err(serde::de::Error::custom(
             "must be a number of seconds, 0 to 4294967295",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `fxrange` of kombu 5.7 gives under `retry_over_time`.
+    #[test]
+    fn pauses_are_those_of_kombu() {
+        let expected = [
+            ((0.0, 0.2, 1.0), [0, 200, 400, 600, 800, 1000, 1000, 1000]),
+            ((0.5, 0.2, 0.6), [500, 600, 600, 600, 600, 600, 600, 600]),
+            ((0.1, 0.0, 1.0), [100; 8]),
+            ((0.0, 0.3, 1.0), [0, 300, 600, 900, 900, 900, 900, 900]),
+            ((3.0, 1.0, 2.0), [2000; 8]),
+        ];
+        for ((interval_start, interval_step, interval_max), pauses) in expected {
+            let policy = PublishRetryPolicy {
+                interval_start,
+                interval_step,
+                interval_max,
+                ..PublishRetryPolicy::default()
+            };
+            let rounded = policy.pauses().map(|pause| pause.as_secs_f64() * 1e3);
+            let rounded: Vec<u64> = rounded.map(|ms| ms.round() as u64).take(8).collect();
+            assert_eq!(rounded, pauses, "{policy:?}");
+        }
     }
 }

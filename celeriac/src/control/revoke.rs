@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
 use crate::error::Error;
-use crate::events::isoformat;
+use crate::message::isoformat;
 use crate::message::repr;
 use crate::results::{ResultStore, TaskMeta, states};
 use crate::task::Failure;
@@ -130,7 +130,7 @@ async fn mark(store: &dyn ResultStore, id: &str) -> Result<(), Error> {
             result: revoked.to_meta(),
             traceback: None,
             children: None,
-            date_done: Some(isoformat(Utc::now())),
+            date_done: Some(isoformat(&Utc::now())),
             task_id: id.to_owned(),
             extra: Map::new(),
         })

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::events::isoformat;
+use crate::message::isoformat;
 use crate::message::repr;
 use crate::task::Task;
 use crate::worker::Shared;
@@ -24,7 +24,7 @@ pub(super) fn reserved(shared: &Shared) -> Result<Answer, Refusal> {
 pub(super) fn scheduled(shared: &Shared) -> Result<Answer, Refusal> {
     let info = |held: &Held| {
         json!({
-            "eta": held.request().eta.map(isoformat),
+            "eta": held.request().eta.as_ref().map(isoformat),
             // Of Celery's timer.
             "priority": 6,
             "request": held.info(false),

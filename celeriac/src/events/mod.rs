@@ -17,4 +17,3 @@ pub use dispatcher::Dispatcher;
 pub(crate) use event::Software;
 pub(crate) use sent::sent;
 pub use task::TaskEvent;
-pub(crate) use task::isoformat;

@@ -1,8 +1,8 @@
 //! What there is to tell about a task.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use crate::message::isoformat;
 use crate::task::Request;
 
 /// What has become of a request. The fields are those that Celery sends, in
@@ -119,17 +119,8 @@ impl<'a> Received<'a> {
             root_id: headers.root_id.as_deref(),
             parent_id: headers.parent_id.as_deref(),
             retries: headers.retries,
-            eta: request.eta.map(isoformat),
-            expires: request.expires.map(isoformat),
+            eta: request.eta.as_ref().map(isoformat),
+            expires: request.expires.as_ref().map(isoformat),
         }
     }
-}
-
-/// As Python's `datetime.isoformat`.
-pub(crate) fn isoformat(at: DateTime<Utc>) -> String {
-    let precision = match at.timestamp_subsec_micros() {
-        0 => SecondsFormat::Secs,
-        _ => SecondsFormat::Micros,
-    };
-    at.to_rfc3339_opts(precision, false)
 }

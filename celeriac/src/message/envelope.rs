@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::lenient::{count, null_as_default};
-use super::{Body, Compression, DecodeError, Format, Headers, Serializer, protocol1};
+use super::{Body, Compression, DecodeError, Format, Headers, Serializer, expiration, protocol1};
 
 /// The header that names the body's compression.
 const COMPRESSION: &str = "compression";
@@ -58,6 +58,9 @@ pub struct Properties {
         skip_serializing_if = "Option::is_none"
     )]
     pub priority: Option<u8>,
+    /// Milliseconds after which the broker may drop it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<String>,
     /// `base64`, or absent for plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_encoding: Option<String>,
@@ -121,6 +124,7 @@ impl Envelope {
                     ..DeliveryInfo::default()
                 },
                 priority: Some(priority),
+                expiration: expiration(&headers),
                 body_encoding: None,
                 delivery_tag: Some(Uuid::new_v4().to_string().into()),
                 extra: Map::new(),

@@ -1,9 +1,14 @@
 //! Instants as `dateutil.parser.isoparse` reads them, which Celery leaves
-//! `eta` and `expires` to: ISO 8601 in all its forms.
+//! `eta` and `expires` to, ISO 8601 in all its forms; and as Python's
+//! `isoformat` writes them.
 
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta, Utc, Weekday};
+use chrono::format::{DelayedFormat, StrftimeItems};
+use chrono::{
+    DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, TimeDelta, TimeZone,
+    Timelike, Utc, Weekday,
+};
 use regex::{Captures, Regex};
 
 static ISO_8601: LazyLock<Regex> = LazyLock::new(|| {
@@ -12,6 +17,26 @@ static ISO_8601: LazyLock<Regex> = LazyLock::new(|| {
     let zone = r"(?:[Zz]|(?<sign>[-+])(?<hours>[0-9]{2})(?::?(?<minutes>[0-9]{2}))?)";
     Regex::new(&format!("^{date}(?:.{time}{zone}?)?$")).expect("a constant that tests compile")
 });
+
+/// As `datetime.isoformat()`: six digits of a second, or none.
+pub(crate) fn isoformat<Z: TimeZone>(instant: &DateTime<Z>) -> String {
+    let offset = instant.offset().fix();
+    format!("{}{offset}", isoformat_naive(instant.naive_local()))
+}
+
+/// The same of a time that is in no zone.
+pub(super) fn isoformat_naive(local: NaiveDateTime) -> String {
+    format!("{}T{}", local.date(), isoformat_time(local.time()))
+}
+
+/// As `time.isoformat()`.
+pub(super) fn isoformat_time(time: NaiveTime) -> DelayedFormat<StrftimeItems<'static>> {
+    // Python's clock knows nothing finer, and its older readers refuse it.
+    match time.nanosecond() / 1000 {
+        0 => time.format("%H:%M:%S"),
+        _ => time.format("%H:%M:%S%.6f"),
+    }
+}
 
 /// The instant in a text; UTC if it names no zone.
 pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
@@ -71,6 +96,23 @@ fn zoned(found: &Captures<'_>, local: NaiveDateTime) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn microseconds_are_written_if_there_are_any() -> Result<(), chrono::ParseError> {
+        for (exact, written) in [
+            (
+                "2001-02-03T04:05:06.123456789Z",
+                "2001-02-03T04:05:06.123456+00:00",
+            ),
+            (
+                "2001-02-03T04:05:06.000000789-02:30",
+                "2001-02-03T04:05:06-02:30",
+            ),
+        ] {
+            assert_eq!(isoformat(&DateTime::parse_from_rfc3339(exact)?), written);
+        }
+        Ok(())
+    }
 
     /// What `dateutil.parser.isoparse` of dateutil 2.9 makes of each.
     #[test]

@@ -31,8 +31,9 @@ pub use compression::Compression;
 pub use envelope::{DeliveryInfo, Envelope, Properties};
 pub use format::Format;
 pub use headers::Headers;
+pub(crate) use instant::isoformat;
 pub use serializer::Serializer;
-pub(crate) use task_message::{Lineage, task_message};
+pub(crate) use task_message::{Lineage, expiration, task_message};
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Body, Embed, Headers, saferepr};
+use super::{Body, Embed, Headers, instant, saferepr};
 use crate::canvas::{Signature, new_id};
 use crate::trace::TraceContext;
 
@@ -22,7 +22,7 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     let now = Utc::now();
     let in_seconds = |seconds: f64| {
         let then = now.checked_add_signed(duration(seconds));
-        then.unwrap_or(DateTime::<Utc>::MAX_UTC).to_rfc3339()
+        instant::isoformat(&then.unwrap_or(DateTime::<Utc>::MAX_UTC))
     };
     let stamps = call.stamps();
     let options = call.options;
@@ -71,6 +71,16 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     (headers, body)
 }
 
+/// The property `expiration`, by which a broker may drop a message: the
+/// milliseconds left, 0 if they are over; `None` if it does not expire.
+pub(crate) fn expiration(headers: &Headers) -> Option<String> {
+    let expires = headers.expires().ok()??;
+    // Rounded, for the clock has gone on since `expires` was told from it.
+    let left = (expires - Utc::now()).num_microseconds();
+    let left = left.map_or(i64::MAX, |left| left.saturating_add(500) / 1000);
+    Some(left.max(0).to_string())
+}
+
 fn duration(seconds: f64) -> chrono::Duration {
     // Microseconds, as Python's timedelta.
     chrono::Duration::microseconds((seconds * 1e6) as i64)
@@ -86,6 +96,19 @@ mod tests {
         signature.options.countdown = Some(1e300);
         let (headers, _) = task_message(signature, &Lineage::default(), "here");
         assert!(headers.eta.is_some());
+    }
+
+    #[test]
+    fn it_expires_when_its_headers_say_so() {
+        for (expires, milliseconds) in [(60.0, "60000"), (-1.0, "0")] {
+            let mut signature = Signature::new("t.add");
+            signature.options.expires = Some(expires.into());
+            let (headers, _) = task_message(signature, &Lineage::default(), "here");
+            let rounded = expiration(&headers).map(|left| left.parse::<f64>());
+            let seconds = rounded.map(|left| left.map(|left| (left / 1e4).round() * 1e4));
+            assert_eq!(seconds, Some(Ok(milliseconds.parse().unwrap_or(f64::NAN))));
+        }
+        assert_eq!(expiration(&Headers::default()), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::instant;
+
 /// A value that kombu marks with its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typed<T>(pub T);
@@ -76,7 +78,7 @@ impl<'de, T: WireType> Deserialize<'de> for Typed<T> {
 impl WireType for DateTime<FixedOffset> {
     const NAMES: &'static [&'static str] = &["datetime"];
     fn write(&self) -> (&'static str, serde_json::Value) {
-        ("datetime", self.to_rfc3339().into())
+        ("datetime", instant::isoformat(self).into())
     }
     fn read(_: &str, value: &str) -> Result<Self, String> {
         DateTime::parse_from_rfc3339(value).map_err(|error| error.to_string())
@@ -86,10 +88,7 @@ impl WireType for DateTime<FixedOffset> {
 impl WireType for NaiveDateTime {
     const NAMES: &'static [&'static str] = &["datetime"];
     fn write(&self) -> (&'static str, serde_json::Value) {
-        (
-            "datetime",
-            self.format("%Y-%m-%dT%H:%M:%S%.f").to_string().into(),
-        )
+        ("datetime", instant::isoformat_naive(*self).into())
     }
     fn read(_: &str, value: &str) -> Result<Self, String> {
         value.parse().map_err(|error| format!("{error}"))
@@ -109,7 +108,7 @@ impl WireType for NaiveDate {
 impl WireType for NaiveTime {
     const NAMES: &'static [&'static str] = &["time"];
     fn write(&self) -> (&'static str, serde_json::Value) {
-        ("time", self.to_string().into())
+        ("time", instant::isoformat_time(*self).to_string().into())
     }
     fn read(_: &str, value: &str) -> Result<Self, String> {
         value.parse().map_err(|error| format!("{error}"))

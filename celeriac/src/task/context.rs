@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Retry, Task, TaskError};
 use crate::app::App;
-use crate::canvas::Signature;
+use crate::canvas::{Plan, Signature, check_limits};
 use crate::error::Error;
 use crate::message::{Body, DecodeError, Envelope, Headers, Lineage};
 use crate::results::{AsyncResult, TaskMeta};
@@ -310,6 +310,25 @@ impl Context {
     /// Whether nobody else has it: nothing of the run goes on.
     pub(crate) fn is_alone(&self) -> bool {
         Arc::strong_count(&self.0) == 1
+    }
+
+    /// Says of the tasks to be sent what their registration here says and
+    /// their senders do not. As `Task.apply_async`.
+    ///
+    /// # Errors
+    /// [`Error::Canvas`] if a task's soft limit is beyond its hard one.
+    pub(crate) fn complete(&self, plan: &mut Plan) -> Result<(), Error> {
+        for call in &mut plan.calls {
+            let Some(task) = self.task(&call.task) else {
+                continue;
+            };
+            let (known, options) = (task.options(), &mut call.options);
+            let ignored = known.ignore_result;
+            let ignored = ignored.unwrap_or(self.app().settings().task_ignore_result);
+            options.ignore_result.get_or_insert(ignored);
+            check_limits(known.soft_time_limit, known.time_limit)?;
+        }
+        Ok(())
     }
 
     /// What a child of this task inherits.

@@ -47,7 +47,9 @@ impl Settlement<'_> {
         }
         let children: Vec<Value> = plan.children().collect();
         let app = self.context().app();
-        let sending = match app.prepare(plan, &self.context().lineage()) {
+        let prepared = self.context().complete(&mut plan);
+        let prepared = prepared.and_then(|()| app.prepare(plan, &self.context().lineage()));
+        let sending = match prepared {
             Ok(sending) => sending,
             Err(error) => return Ok(Err(error)),
         };

@@ -18,8 +18,7 @@ use super::outcome::rejection;
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
-use crate::events::isoformat;
-use crate::message::{Body, Envelope, repr, saferepr};
+use crate::message::{Body, Envelope, expiration, isoformat, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
@@ -376,7 +375,10 @@ impl<'a> Settlement<'a> {
         let eta = retry
             .eta
             .unwrap_or_else(|| Utc::now() + self.countdown(&retry));
-        envelope.headers.eta = Some(isoformat(eta));
+        envelope.headers.eta = Some(isoformat(&eta));
+        envelope.properties.expiration = expiration(&envelope.headers);
+        let ignores_result = self.ignores_result();
+        envelope.headers.ignore_result.get_or_insert(ignores_result);
         envelope.headers.extra.remove("redelivered");
         envelope.properties.delivery_info.redelivered = None;
         self.context.trace().replace(&mut envelope.headers.extra);
@@ -435,7 +437,7 @@ impl<'a> Settlement<'a> {
         let cause = exc.map(|exc| format!(": {}", exc.repr()));
         let cause = cause.unwrap_or_default();
         match retry.eta {
-            Some(eta) => format!("Retry at {}{cause}", isoformat(eta).replace('T', " ")),
+            Some(eta) => format!("Retry at {}{cause}", isoformat(&eta).replace('T', " ")),
             None => format!("Retry in {}s{cause}", self.countdown(retry).as_secs_f64()),
         }
     }

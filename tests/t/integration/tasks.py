@@ -278,6 +278,11 @@ def replace_with_chain_which_raises(self, *args, link_msg=None):
     return self.replace(replacement)
 
 
+@shared_task(soft_time_limit=2, time_limit=1)
+def soft_time_limit_must_exceed_time_limit():
+    """Is never sent: that takes limits in their order."""
+
+
 @shared_task
 def errback_old_style(request_id):
     connection().incr(request_id)

@@ -4,10 +4,11 @@
 use std::sync::LazyLock;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::NaiveDate;
 use regex::Regex;
 use serde_json::{Value, json};
 
+use crate::message::instant::isoformat_naive;
 use crate::message::msgpack::finite;
 
 macro_rules! pattern {
@@ -141,16 +142,7 @@ pub(super) fn timestamp(text: &str) -> Option<Value> {
         (None, Some(sign)) => format!("{sign}{:02}:{:02}", number(10)?, number(11).unwrap_or(0)),
         (None, None) => String::new(),
     };
-    Some(json!({"__type__": "datetime", "__value__": isoformat(time) + &zone}))
-}
-
-/// Python leaves out a fraction of nothing.
-fn isoformat(time: NaiveDateTime) -> String {
-    let seconds = time.format("%Y-%m-%dT%H:%M:%S");
-    match time.and_utc().timestamp_subsec_micros() {
-        0 => seconds.to_string(),
-        micros => format!("{seconds}.{micros:06}"),
-    }
+    Some(json!({"__type__": "datetime", "__value__": isoformat_naive(time) + &zone}))
 }
 
 fn binary(text: &str) -> Result<Value, String> {
