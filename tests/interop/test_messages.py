@@ -84,6 +84,20 @@ def test_a_message_is_sent_as_by_python(python, rust, send):
     assert not found, "\n".join(found)
 
 
+def test_rusty_celerys_way_of_sending_is_no_other(python, rust):
+    idle = f"idle-{uuid()}"
+    sender = Sender(python, idle)
+    # Python's worker does not know the task, and so not that its result is wanted.
+    sender.apply(sender.sent("rusty.add", kwargs={"x": 1, "y": 2}, ignore_result=False))
+    theirs = until(lambda: first(python.redis, idle), "Python's")
+    result = rust.send("rusty.send", 1, 2, idle)
+    ours = until(lambda: first(rust.redis, idle), "Rust's")
+    found = list(differences(theirs, ours))
+    assert not found, "\n".join(found)
+    sent = result.get(timeout=10)
+    assert rust.meta(result)["children"] == [[[sent, None], None]]
+
+
 RETRIES = [
     ("retry_once", {}),
     ("retry_once_headers", {"headers": {"x": 1}}),

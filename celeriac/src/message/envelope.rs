@@ -58,9 +58,9 @@ pub struct Properties {
         skip_serializing_if = "Option::is_none"
     )]
     pub priority: Option<u8>,
-    /// Milliseconds after which the broker may drop it.
+    /// Milliseconds after which the broker may drop it; kombu writes a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expiration: Option<String>,
+    pub expiration: Option<Value>,
     /// `base64`, or absent for plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_encoding: Option<String>,
@@ -124,7 +124,7 @@ impl Envelope {
                     ..DeliveryInfo::default()
                 },
                 priority: Some(priority),
-                expiration: expiration(&headers),
+                expiration: expiration(&headers).map(Value::from),
                 body_encoding: None,
                 delivery_tag: Some(Uuid::new_v4().to_string().into()),
                 extra: Map::new(),

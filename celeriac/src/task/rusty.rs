@@ -20,16 +20,14 @@ use celery::task::{Request as RustyRequest, Task as RustyTask};
 use celery::{Celery, CeleryBuilder};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
 use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
-use crate::app::App;
-use crate::canvas::Signature;
-use crate::message::{Body, Envelope, Headers};
-use crate::trace::SendSpan;
+use crate::canvas::{Options, Signature};
+use crate::message::{Body, isoformat};
 
 /// The task of a `#[celery::task]` function:
 /// `worker.task(rusty::task::<add>())`.
@@ -186,13 +184,11 @@ impl Broker for Bridge {
             .clone();
         // rusty-celery writes JSON; the settings may want another format.
         let body: Body = serde_json::from_slice(&message.raw_body)?;
-        let route = app.route(&signature(message, &body)).unwrap_or_default();
-        let routed = route.queue.unwrap_or_else(|| queue.to_owned());
-        let mut headers = headers(message);
-        let _span = SendSpan::begin(&mut headers, &routed);
-        let envelope = envelope(&app, headers, &body, &routed)?;
-        let outgoing = app.address(routed, envelope);
-        app.publish(&[outgoing]).await.map_err(refused)
+        let mut call = signature(message, body);
+        // It always names a queue, if only the default one.
+        let route = app.route(&call).unwrap_or_default();
+        call.options.queue = Some(route.queue.unwrap_or_else(|| queue.to_owned()));
+        app.send(call).await.map(drop).map_err(refused)
     }
 
     // Messages come to tasks by Celeriac's worker, never by this broker.
@@ -242,51 +238,28 @@ fn refused(error: crate::Error) -> BrokerError {
     BrokerError::IoError(std::io::Error::other(error.to_string()))
 }
 
-/// The call as routers see it.
-fn signature(message: &Message, body: &Body) -> Signature {
-    Signature {
-        args: body.args.clone(),
-        kwargs: body.kwargs.clone(),
-        ..Signature::new(&message.headers.task)
-    }
-}
-
-/// The headers of what the running task sends.
-fn headers(message: &Message) -> Headers {
+/// The call that the message makes.
+fn signature(message: &Message, body: Body) -> Signature {
     let theirs = &message.headers;
-    let parent = Context::current();
-    let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
-    let mut headers = Headers {
-        lang: Some("rust".to_owned()),
-        task: theirs.task.clone(),
-        id: theirs.id.clone(),
-        shadow: theirs.shadow.clone(),
-        eta: theirs.eta.map(|eta| eta.to_rfc3339()),
-        expires: theirs.expires.map(|expires| expires.to_rfc3339()),
-        retries: theirs.retries.unwrap_or_default(),
-        // rusty-celery has the soft limit first, Celery the hard one.
-        timelimit: (
-            theirs.timelimit.1.map(Number::from),
-            theirs.timelimit.0.map(Number::from),
-        ),
-        root_id: lineage.root_id.or_else(|| Some(theirs.id.clone())),
-        parent_id: lineage.parent_id,
-        argsrepr: theirs.argsrepr.clone(),
-        kwargsrepr: theirs.kwargsrepr.clone(),
-        origin: theirs.origin.clone(),
-        stamps: Some(Map::new()),
-        ..Headers::default()
-    };
-    lineage.trace.pass_on(&mut headers.extra);
-    headers
-}
-
-fn envelope(
-    app: &App,
-    headers: Headers,
-    body: &Body,
-    queue: &str,
-) -> Result<Envelope, BrokerError> {
-    let format = app.format(&Map::new()).map_err(refused)?;
-    Ok(Envelope::with_format(headers, body, queue, 0, format)?)
+    // rusty-celery has the soft limit first, Celery the hard one.
+    let (soft, hard) = theirs.timelimit;
+    Signature {
+        args: body.args,
+        kwargs: body.kwargs,
+        options: Options {
+            task_id: Some(theirs.id.clone()),
+            shadow: theirs.shadow.clone(),
+            eta: theirs.eta.as_ref().map(isoformat),
+            expires: theirs.expires.as_ref().map(isoformat).map(Value::from),
+            retries: theirs.retries,
+            time_limit: hard.map(Number::from),
+            soft_time_limit: soft.map(Number::from),
+            link: body.embed.callbacks,
+            link_error: body.embed.errbacks,
+            chain: body.embed.chain,
+            chord: body.embed.chord.map(Box::new),
+            ..Options::default()
+        },
+        ..Signature::new(&theirs.task)
+    }
 }

@@ -376,7 +376,7 @@ impl<'a> Settlement<'a> {
             .eta
             .unwrap_or_else(|| Utc::now() + self.countdown(&retry));
         envelope.headers.eta = Some(isoformat(&eta));
-        envelope.properties.expiration = expiration(&envelope.headers);
+        envelope.properties.expiration = expiration(&envelope.headers).map(Value::from);
         let ignores_result = self.ignores_result();
         envelope.headers.ignore_result.get_or_insert(ignores_result);
         envelope.headers.extra.remove("redelivered");
