@@ -1,5 +1,7 @@
 """What follows a task's end: the rest of its chain, callbacks and errbacks."""
 
+import json
+
 import pytest
 from celery import chain, uuid
 
@@ -53,6 +55,22 @@ def test_an_errback_gets_the_id_of_the_failed(rust, echoed):
     with pytest.raises(ValueError):
         failed.get(timeout=10)
     until(lambda: marks() == [failed.id], "the errback")
+
+
+def test_what_a_callback_is_not_to_show_is_not_shown(python, rust):
+    shown = {"argsrepr": "(<hidden>)", "kwargsrepr": "{<hidden>}", "origin": "nobody"}
+    sent = []
+    for lane in python, rust:
+        idle = f"hidden-{uuid()}"
+        link = signature(lane, "add", 1, **shown, correlation_id="own", delivery_mode=1)
+        lane.apply("add", (1, 1), link=link.set(queue=idle))
+        chain(signature(lane, "add", 1, 1), link).apply_async()
+        until(lambda: lane.redis.client.llen(idle) == 2, "both are sent")
+        for text in lane.redis.client.lrange(idle, 0, -1):
+            message = json.loads(text)
+            assert {name: message["headers"][name] for name in shown} == shown
+            sent.append([message["properties"][n] for n in ("correlation_id", "delivery_mode")])
+    assert sent == [["own", 1]] * 4
 
 
 ODD_OPTIONS = [

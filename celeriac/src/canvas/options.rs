@@ -139,6 +139,42 @@ pub struct Options {
         deserialize_with = "text"
     )]
     pub shadow: Option<String>,
+    /// The arguments as logs and events show them, so that they need not show
+    /// what nobody is to see; as Python prints them if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub argsrepr: Option<String>,
+    /// The same of the keyword arguments.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub kwargsrepr: Option<String>,
+    /// Who sends it; this node's name if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub origin: Option<String>,
+    /// What replies are known by; the task's id if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub correlation_id: Option<String>,
+    /// 1: transient, 2: persistent, which it is if not given. Redis does not care.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "count"
+    )]
+    pub delivery_mode: Option<u8>,
     /// Headers of the user's own.
     #[serde(
         default,
@@ -167,7 +203,8 @@ pub struct Options {
         deserialize_with = "flag"
     )]
     pub add_to_parent: Option<bool>,
-    /// Stamps, and what this version does not know.
+    /// Stamps, `exchange` and `routing_key`, `serializer` and `compression`, and
+    /// what this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -202,7 +239,8 @@ impl Options {
         lay_over!(self, over:
             task_id, group_id, group_index, root_id, parent_id, reply_to, chord, chain, link,
             link_error, queue, priority, countdown, eta, expires, time_limit, soft_time_limit,
-            ignore_result, retries, shadow, headers, replaced_task_nesting, stamped_headers,
+            ignore_result, retries, shadow, argsrepr, kwargsrepr, origin, correlation_id,
+            delivery_mode, headers, replaced_task_nesting, stamped_headers,
             add_to_parent,
         );
         self.extra.extend(over.extra);

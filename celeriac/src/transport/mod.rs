@@ -40,7 +40,7 @@ pub struct Outgoing {
     /// The queue that it goes to.
     pub queue: String,
     /// Whether it goes into that queue, or to the exchange that its envelope
-    /// names, for all who hear it.
+    /// names, for all who hear it or for the queues that are bound to it.
     pub exchange_type: ExchangeType,
     /// The message, priority included.
     pub envelope: Envelope,

@@ -28,6 +28,7 @@ mod notice;
 mod once;
 mod recovery;
 mod replies;
+mod routing;
 mod schedule;
 mod settle;
 
@@ -122,9 +123,13 @@ impl Transport for RedisTransport {
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
         for message in messages {
-            let (command, key) = self.keys.destination(message);
             let payload = serde_json::to_vec(&message.envelope)?;
-            pipeline.cmd(command).arg(key).arg(payload).ignore();
+            for (command, key) in self.keys.destinations(message, &self.connection).await? {
+                pipeline.cmd(command).arg(key).arg(&payload).ignore();
+            }
+        }
+        if pipeline.is_empty() {
+            return Ok(());
         }
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
