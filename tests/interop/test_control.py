@@ -247,6 +247,22 @@ def test_the_pool_follows_the_load(start, lane):
     ask(lane, worker, "terminate", task_id=[task.id for task in tasks], signal="TERM")
 
 
+@pytest.mark.parametrize("pattern, matcher, meant", [
+    (r"(?!other)steered-.*@test", "pcre", True),
+    (r"(?!steered).*", "pcre", False),
+    (r"steered-(\w)\w+@(?!\1)\w+\Z", "pcre", True),
+    (r"s(?P<e>t)\w+-.*@(?P=e)est(?#all)", "pcre", True),
+    ("[]s]teered-*", "glob", True),
+    ("[!]s]teered-*", "glob", False),
+])
+def test_patterns_mean_what_they_mean_in_python(steered, pattern, matcher, meant):
+    control = steered[0][0].app.control
+    answers = control.broadcast("ping", reply=True, timeout=1.5, pattern=pattern, matcher=matcher)
+    heard = {node for answer in answers for node in answer}
+    nodes = {f"{worker.name}@test" for _, worker in steered}
+    assert heard & nodes == (nodes if meant else set())
+
+
 def test_queues_are_added_and_cancelled(start, lane):
     worker = start(rust_worker, lane)
     other = Lane(lane.app, lane.redis, f"other-{uuid()[:8]}")
