@@ -57,6 +57,34 @@ impl Outgoing {
     }
 }
 
+/// What brings a queue its messages, for those who send by exchange and routing
+/// key (`kombu.Queue`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The queue's name.
+    pub queue: Arc<str>,
+    /// The exchange.
+    pub exchange: Arc<str>,
+    /// Whether the routing key is meant word for word (direct), or is a pattern
+    /// with `*` for a word and `#` for any (topic).
+    pub exchange_type: ExchangeType,
+    /// The routing key that a message needs.
+    pub routing_key: Arc<str>,
+}
+
+impl Binding {
+    /// To the direct exchange of the queue's own name, as Celery binds a queue
+    /// of which it knows nothing else.
+    pub fn own(queue: &Arc<str>) -> Self {
+        Self {
+            queue: Arc::clone(queue),
+            exchange: Arc::clone(queue),
+            exchange_type: ExchangeType::Direct,
+            routing_key: Arc::clone(queue),
+        }
+    }
+}
+
 /// A queue of one worker's own that gets all that is sent to an exchange
 /// (`kombu.common.Broadcast`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +129,7 @@ pub trait Transport: Fanout {
     }
 
     /// Makes queues known to those who send by exchange and routing key.
-    async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error>;
+    async fn declare(&self, queues: &[Binding]) -> Result<(), Error>;
 
     /// Has these broadcasts fill their queues from now on, and no others; to be
     /// called as [`declare`](Self::declare). What others left is deleted, and

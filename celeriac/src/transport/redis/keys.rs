@@ -3,8 +3,8 @@
 use redis::Client;
 use regex::Regex;
 
-use crate::config::{QueueOrder, TransportOptions};
-use crate::transport::{Broadcast, Outgoing};
+use crate::config::{ExchangeType, QueueOrder, TransportOptions};
+use crate::transport::{Binding, Broadcast, Outgoing};
 
 /// kombu's separator between a binding's parts.
 const BINDING_SEPARATOR: &str = "\u{6}\u{16}";
@@ -130,9 +130,13 @@ impl Keys {
         ]
     }
 
-    /// The binding of a queue to the direct exchange of its own name.
-    pub fn binding_member(&self, queue: &str) -> String {
-        self.binding(queue, queue)
+    /// A binding, as it lies in an exchange's table.
+    pub fn bound(binding: &Binding) -> String {
+        let pattern = match binding.exchange_type {
+            ExchangeType::Topic => topic_pattern(&binding.routing_key),
+            _ => String::new(),
+        };
+        [&*binding.routing_key, &pattern, &binding.queue].join(BINDING_SEPARATOR)
     }
 
     /// The binding of a queue to a routing key.
@@ -191,6 +195,22 @@ impl Keys {
     }
 }
 
+/// The expression for a topic's routing key: kombu's `key_to_pattern`.
+fn topic_pattern(routing_key: &str) -> String {
+    let escape = |character: char| match character {
+        '\0' => r"\000".to_owned(),
+        plain if plain.is_alphanumeric() || plain == '#' || plain == '*' => plain.to_string(),
+        special => format!("\\{special}"),
+    };
+    let words = routing_key.split('.').map(|word| match word {
+        "*" => r"[^\.]+".to_owned(),
+        "#" => ".*?".to_owned(),
+        word => word.chars().map(escape).collect(),
+    });
+    let words: Vec<String> = words.collect();
+    format!("^{}$", words.join(r"\."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +233,14 @@ mod tests {
         let exact = keys.binding("a.b", "q");
         assert!(fits(&exact, "a.b") && !fits(&exact, "a.c"));
         let topic = "orders.#\u{6}\u{16}^orders\\..*?$\u{6}\u{16}q";
+        let binding = |routing_key: &str| Binding {
+            exchange_type: ExchangeType::Topic,
+            routing_key: routing_key.into(),
+            ..Binding::own(&"q".into())
+        };
+        assert_eq!(Keys::bound(&binding("orders.#")), topic);
+        assert_eq!(topic_pattern("a_b.*.c"), r"^a\_b\.[^\.]+\.c$");
+        assert!(fits(&Keys::bound(&binding("a_b.*")), "a_b.c"));
         assert!(fits(topic, "orders.new.now") && !fits(topic, "orders"));
         assert!(!fits("(\u{6}\u{16}(\u{6}\u{16}q", "("));
     }

@@ -42,7 +42,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
+use super::{Binding, Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::batcher::Batcher;
 use crate::config::TransportOptions;
 use crate::error::Error;
@@ -143,14 +143,14 @@ impl Transport for RedisTransport {
         self.send_once(messages, journal, number).await
     }
 
-    async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error> {
+    async fn declare(&self, queues: &[Binding]) -> Result<(), Error> {
         if queues.is_empty() {
             return Ok(());
         }
         let mut pipeline = ::redis::pipe();
-        for queue in queues {
-            let member = self.keys.binding_member(queue);
-            for table in self.keys.binding_tables(queue) {
+        for binding in queues {
+            let member = Keys::bound(binding);
+            for table in self.keys.binding_tables(&binding.exchange) {
                 pipeline.sadd(table, &member).ignore();
             }
         }
