@@ -27,6 +27,10 @@ pub(crate) fn client(role: &'static str, url: &str) -> Result<Client, Error> {
         url: hide_password(url),
         reason,
     };
+    if url.contains(';') {
+        let reason = "a list of servers, for failover, is not supported: name one";
+        return Err(refuse(reason.to_owned()));
+    }
     let rewritten = match url.split_once("://") {
         Some(("redis+socket", path)) => format!("redis+unix://{path}"),
         // kombu's own switches; certificates are always verified here.
@@ -171,4 +175,18 @@ pub(crate) fn plain() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECTION_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_servers_is_refused_without_its_passwords() {
+        let refused = client("broker_url", "redis://:one@a/0;redis://:two@b/0");
+        let said = refused.err().map(|error| error.to_string());
+        let said = said.unwrap_or_default();
+        assert!(said.contains("a list of servers"), "{said}");
+        assert!(!said.contains("one@") && !said.contains("two"), "{said}");
+    }
 }

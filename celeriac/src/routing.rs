@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use crate::app::App;
 use crate::canvas::{Canvas, Signature};
 use crate::config::{ExchangeType, Route};
@@ -36,6 +38,37 @@ impl App {
             envelope,
         }
     }
+
+    /// A message on its way to the queues that are bound to an exchange; the
+    /// queue is what it would go to without one.
+    pub(crate) fn address_by(
+        &self,
+        (exchange, routing_key): (String, String),
+        queue: String,
+        mut envelope: Envelope,
+    ) -> Outgoing {
+        let exchange_type = match self.settings().is_broadcast(&exchange) {
+            true => ExchangeType::Fanout,
+            false => ExchangeType::Topic,
+        };
+        let address = &mut envelope.properties.delivery_info;
+        address.exchange = exchange;
+        address.routing_key = Some(routing_key);
+        Outgoing {
+            queue,
+            exchange_type,
+            envelope,
+        }
+    }
+}
+
+/// The exchange and the routing key that a call asks for. One without the other
+/// says nothing, as with Celery, where every queue's exchange is a direct one.
+pub(crate) fn exchange_of(options: &Map<String, Value>) -> Option<(String, String)> {
+    let exchange = options.get("exchange")?;
+    let exchange = exchange.get("name").unwrap_or(exchange);
+    let named = |name: &Value| Some(name.as_str()?.to_owned()).filter(|name| !name.is_empty());
+    Some((named(exchange)?, named(options.get("routing_key")?)?))
 }
 
 /// A map goes where its task goes.
@@ -118,6 +151,26 @@ mod tests {
         let sent = sent(&app, map)?;
         assert_eq!(sent.envelope.properties.priority, Some(9));
         assert_eq!(sent.queue, "usual");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_exchange_needs_a_routing_key() -> Result<(), Error> {
+        let call = |options: Value| -> Result<Signature, Error> {
+            let call = json!({"task": "t", "args": [], "kwargs": {}, "options": options});
+            Ok(serde_json::from_value(call)?)
+        };
+        let whole = sent(&app()?, call(json!({"exchange": "x", "routing_key": "k"}))?)?;
+        let address = &whole.envelope.properties.delivery_info;
+        assert_eq!(whole.exchange_type, ExchangeType::Topic);
+        assert_eq!(
+            (&*address.exchange, address.routing_key.as_deref()),
+            ("x", Some("k"))
+        );
+        for half in [json!({"exchange": "x"}), json!({"routing_key": "k"})] {
+            let half = sent(&app()?, call(half)?)?;
+            assert_eq!(half.exchange_type, ExchangeType::Direct);
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::events;
 use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
 use crate::results::AsyncResult;
+use crate::routing::exchange_of;
 use crate::task::Context;
 use crate::trace::SendSpan;
 use crate::transport::Outgoing;
@@ -128,11 +129,21 @@ impl App {
         let priority = priority.or(settings.task_default_priority).unwrap_or(0);
         let reply_to = call.options.reply_to.clone();
         let format = self.format(&call.options.extra)?;
+        let exchange = exchange_of(&call.options.extra);
+        let correlation_id = call.options.correlation_id.clone();
+        let delivery_mode = call.options.delivery_mode;
         let (mut headers, body) = task_message(call, lineage, self.origin());
         let span = SendSpan::begin(&mut headers, &queue);
         let mut envelope = Envelope::with_format(headers, &body, &queue, priority, format)?;
-        envelope.properties.reply_to = reply_to.or_else(|| Some(self.oid().to_owned()));
-        Ok((self.address(queue, envelope), span))
+        let properties = &mut envelope.properties;
+        properties.reply_to = reply_to.or_else(|| Some(self.oid().to_owned()));
+        properties.correlation_id = correlation_id.or(properties.correlation_id.take());
+        properties.delivery_mode = delivery_mode.or(properties.delivery_mode);
+        let message = match exchange {
+            Some(exchange) => self.address_by(exchange, queue, envelope),
+            None => self.address(queue, envelope),
+        };
+        Ok((message, span))
     }
 
     /// How the body of a message is written: as the options `serializer` and

@@ -1,8 +1,11 @@
 """`celery control` steers a Rust worker as it does a Python one."""
 
+import json
+
 import pytest
 from celery import chain, uuid
 from celery.exceptions import TaskRevokedError, TimeLimitExceeded
+from kombu import Exchange
 
 from support.lane import Lane
 from support.waiting import until
@@ -247,6 +250,22 @@ def test_the_pool_follows_the_load(start, lane):
     ask(lane, worker, "terminate", task_id=[task.id for task in tasks], signal="TERM")
 
 
+@pytest.mark.parametrize("pattern, matcher, meant", [
+    (r"(?!other)steered-.*@test", "pcre", True),
+    (r"(?!steered).*", "pcre", False),
+    (r"steered-(\w)\w+@(?!\1)\w+\Z", "pcre", True),
+    (r"s(?P<e>t)\w+-.*@(?P=e)est(?#all)", "pcre", True),
+    ("[]s]teered-*", "glob", True),
+    ("[!]s]teered-*", "glob", False),
+])
+def test_patterns_mean_what_they_mean_in_python(steered, pattern, matcher, meant):
+    control = steered[0][0].app.control
+    answers = control.broadcast("ping", reply=True, timeout=1.5, pattern=pattern, matcher=matcher)
+    heard = {node for answer in answers for node in answer}
+    nodes = {f"{worker.name}@test" for _, worker in steered}
+    assert heard & nodes == (nodes if meant else set())
+
+
 def test_queues_are_added_and_cancelled(start, lane):
     worker = start(rust_worker, lane)
     other = Lane(lane.app, lane.redis, f"other-{uuid()[:8]}")
@@ -264,6 +283,43 @@ def test_queues_are_added_and_cancelled(start, lane):
     assert other.waiting() == 1 and other.meta(late) is None
     # A queue that every worker shares is bound for those who send by exchange.
     assert lane.redis.client.exists(f"_kombu.binding.{other.queue}")
+
+
+@pytest.mark.parametrize("type, key, sent_with", [
+    ("direct", "one", "one"),
+    ("direct", None, None),
+    ("topic", "or_ders.*.#", "or_ders.new.now"),
+])
+def test_an_added_queue_is_bound_as_by_python(steered, redis, type, key, sent_with):
+    tables, shown = [], []
+    for lane, worker in steered:
+        queue, exchange = f"added-{uuid()}", f"exchange-{uuid()}"
+        more = {"exchange": exchange, "exchange_type": type, "routing_key": key}
+        answer = ask(lane, worker, "add_consumer", queue=queue, **more)
+        assert answer == {"ok": f"add consumer {queue}"}
+        table = f"_kombu.binding.{exchange}"
+        until(lambda: redis.client.exists(table), "it is bound")
+        tables.append([it.replace(queue, "Q") for it in redis.client.smembers(table)])
+        [active] = [it for it in ask(lane, worker, "active_queues") if it["name"] == queue]
+        shown.append(json.loads(json.dumps(active).replace(queue, "Q").replace(exchange, "X")))
+        with lane.app.connection_for_write() as connection:
+            producer = lane.app.amqp.Producer(connection)
+            Exchange(exchange, type=type)(connection.default_channel).declare()
+            by = {"exchange": exchange, "routing_key": sent_with or queue}
+            sent = lane.app.send_task(IDENTITY, [1], producer=producer, **by)
+            assert sent.get(timeout=5) == 1
+        ask(lane, worker, "cancel_consumer", queue=queue)
+    assert tables[1] == tables[0]
+    assert shown[1] == shown[0]
+
+
+@pytest.mark.parametrize("type", ["fanout", "headers", 5])
+def test_a_queue_is_not_bound_to_what_cannot_serve_it(steered, type):
+    """A Python worker says that it is, whatever becomes of it."""
+    answer = ask(*steered[1], "add_consumer", queue="unbound", exchange_type=type)
+    assert "only direct and topic" in answer["error"]
+    names = [queue["name"] for queue in ask(*steered[1], "active_queues")]
+    assert "unbound" not in names
 
 
 def test_shutdown_ends_the_worker_in_order(start, lane):

@@ -55,7 +55,7 @@ def spoken(request, redis, lane, start):
     """A lane of a Rust worker that speaks one serializer, to a client like it."""
     app = speaking(redis, request.param)
     lane = Lane(app, redis, lane.queue)
-    start(rust_worker, lane, settings=formats(request.param))
+    lane.worker = start(rust_worker, lane, settings=formats(request.param))
     return lane
 
 
@@ -68,6 +68,30 @@ def test_values_failures_and_retries_cross(spoken):
     assert result.get(timeout=10) == "first-pass"
     until(lambda: spoken.waiting() == spoken.held() == 0, "the second pass has ended")
     assert spoken.app.AsyncResult(result.id).result == "first-pass"
+
+
+def test_remote_control_speaks_it_too(spoken, start):
+    """Commands and answers, of a client and between a Python worker and ours."""
+    serializer = spoken.app.conf.task_serializer
+    control, id = spoken.app.control, f"revoked-{serializer}"
+    nodes = [f"{spoken.worker.name}@test"]
+    assert control.ping(nodes, timeout=5) == [{nodes[0]: {"ok": "pong"}}]
+    answer = control.revoke(id, destination=nodes, reply=True, timeout=5)
+    assert answer == [{nodes[0]: {"ok": f"tasks {{{id!r}}} flagged as revoked"}}]
+    python = start(python_worker, spoken, settings=formats(serializer))
+    # Told by our worker when it said hello.
+    nodes = [f"{python.name}@test"]
+    told = until(lambda: control.inspect(nodes, timeout=2).revoked(), "it answers")
+    assert id in told[nodes[0]]
+    rust = start(rust_worker, spoken, settings=formats(serializer))
+    rust.wait_for_log("mingle: sync with")
+
+
+def test_remote_control_accepts_what_messages_may_be(redis, rust):
+    """As a Python worker's `accept_content` does."""
+    app = speaking(redis, "msgpack")
+    assert not app.control.ping(["rust_worker@test"], timeout=1)
+    assert rust.app.control.ping(["rust_worker@test"], timeout=5)
 
 
 TYPED = {

@@ -108,6 +108,13 @@ def headers(**changes):
     return edit
 
 
+def properties(**changes):
+    def edit(envelope):
+        envelope["properties"].update(changes)
+
+    return edit
+
+
 def without(*names):
     def edit(envelope):
         for name in names:
@@ -136,6 +143,11 @@ ODD_HEADERS = {
     "ignored by a number": headers(ignore_result=0),
     "no stamps": headers(stamps={}, stamped_headers=[]),
     "shadowed": headers(shadow="another.name"),
+    "texts that are numbers": headers(argsrepr=5, kwargsrepr=5, origin=5),
+    "a time limit in quotes": headers(timelimit=["5", None]),
+    "a priority too high": properties(priority=300),
+    "a priority below any": properties(priority=-1),
+    "a priority that is a flag": properties(priority=True),
 }
 
 

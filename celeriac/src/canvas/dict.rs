@@ -5,20 +5,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use super::{Canvas, Options, Signature};
+use crate::message::lenient::{is_set, null_as_default};
 
 /// The dict as it is written, before its composition has been understood.
 #[derive(Deserialize)]
 struct Dict {
     task: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     args: Vec<Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     kwargs: Map<String, Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     options: Options,
     #[serde(default)]
     subtask_type: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "is_set")]
     immutable: bool,
     #[serde(flatten)]
     extra: Map<String, Value>,

@@ -1,31 +1,57 @@
-//! How a signature is sent: the options of `apply_async`.
+//! How a signature is sent: the options of `apply_async`. They come from
+//! anybody, with the message of another task, and must not cost that message.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{CanvasError, Signature};
+use crate::message::lenient::{count, flag, if_fit, number, priority, seconds, text};
 
 /// The options of `apply_async`, under Celery's names. What is `None` leaves
 /// the choice to the task, its route or the settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// The task's id; a new one if not given. For a chord, its header's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub task_id: Option<String>,
     /// Id of the group that it is a member of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub group_id: Option<String>,
     /// Its place in that group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "count"
+    )]
     pub group_index: Option<u64>,
     /// The first task of the workflow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub root_id: Option<String>,
     /// The task that sends it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub parent_id: Option<String>,
     /// Where a reply goes, for result backends that reply.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub reply_to: Option<String>,
     /// The body of the chord that it is a header member of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,45 +81,130 @@ pub struct Options {
     )]
     pub queue: Option<String>,
     /// 0 to 9.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "priority"
+    )]
     pub priority: Option<u8>,
     /// Seconds from sending until it may run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "seconds"
+    )]
     pub countdown: Option<f64>,
     /// The instant from which it may run (ISO 8601).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub eta: Option<String>,
     /// Seconds from sending, or an instant, after which it may not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Value>,
     /// Hard limit, seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number"
+    )]
     pub time_limit: Option<Number>,
     /// Soft limit, seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number"
+    )]
     pub soft_time_limit: Option<Number>,
     /// Whether no result is wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "flag"
+    )]
     pub ignore_result: Option<bool>,
     /// How often it has been retried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "count"
+    )]
     pub retries: Option<u32>,
     /// Another name to show in logs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
     pub shadow: Option<String>,
+    /// The arguments as logs and events show them, so that they need not show
+    /// what nobody is to see; as Python prints them if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub argsrepr: Option<String>,
+    /// The same of the keyword arguments.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub kwargsrepr: Option<String>,
+    /// Who sends it; this node's name if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub origin: Option<String>,
+    /// What replies are known by; the task's id if not given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text"
+    )]
+    pub correlation_id: Option<String>,
+    /// 1: transient, 2: persistent, which it is if not given. Redis does not care.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "count"
+    )]
+    pub delivery_mode: Option<u8>,
     /// Headers of the user's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "if_fit"
+    )]
     pub headers: Option<Map<String, Value>>,
     /// How often the task that it stands for has been replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "count"
+    )]
     pub replaced_task_nesting: Option<u32>,
     /// Names of the stamps; their values are among [`extra`](Self::extra).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "if_fit"
+    )]
     pub stamped_headers: Option<Vec<String>>,
     /// Whether the sender's result lists it as a child; it does if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "flag"
+    )]
     pub add_to_parent: Option<bool>,
-    /// Stamps, and what this version does not know.
+    /// Stamps, `exchange` and `routing_key`, `serializer` and `compression`, and
+    /// what this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -128,7 +239,8 @@ impl Options {
         lay_over!(self, over:
             task_id, group_id, group_index, root_id, parent_id, reply_to, chord, chain, link,
             link_error, queue, priority, countdown, eta, expires, time_limit, soft_time_limit,
-            ignore_result, retries, shadow, headers, replaced_task_nesting, stamped_headers,
+            ignore_result, retries, shadow, argsrepr, kwargsrepr, origin, correlation_id,
+            delivery_mode, headers, replaced_task_nesting, stamped_headers,
             add_to_parent,
         );
         self.extra.extend(over.extra);

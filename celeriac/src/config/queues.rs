@@ -14,6 +14,10 @@ pub enum ExchangeType {
     Direct,
     /// Each to everybody: the queue is a broadcast, as `kombu.common.Broadcast`.
     Fanout,
+    /// Each to the queues whose bindings fit its routing key. Not to be had in
+    /// `task_queues`: what is bound so, others have bound.
+    #[serde(skip_deserializing)]
+    Topic,
 }
 
 /// An entry of `task_queues`: a name, or a table with one.

@@ -99,8 +99,8 @@ impl Control {
             if let Some(clock) = reply.headers.get("clock").and_then(Value::as_u64) {
                 self.app.clock().adjust(clock);
             }
-            let body: Map<String, Value> = serde_json::from_slice(&reply.body).unwrap_or_default();
-            answers.extend(body);
+            let accept = &self.app.settings().accept_content.0;
+            answers.extend(reply.read::<Map<String, Value>>(accept).unwrap_or_default());
         }
         answers
     }
@@ -126,6 +126,7 @@ impl Control {
             exchange: format!("{}.pidbox", self.app.settings().control_exchange),
             routing_key: String::new(),
             headers: Map::from_iter([("clock".to_owned(), clock.into())]),
+            serializer: self.app.settings().task_serializer,
             body: serde_json::to_vec(&body)?,
         })
     }

@@ -27,7 +27,7 @@ fn receive(shared: &Arc<Shared>, notice: &Notice) {
         Some(other) => clock.adjust(other),
         None => clock.forward(),
     };
-    let command: Command = match serde_json::from_slice(&notice.body) {
+    let command: Command = match notice.read(&shared.app.settings().accept_content.0) {
         Ok(command) => command,
         Err(error) => return tracing::error!("Control command error: {error}"),
     };
@@ -78,6 +78,7 @@ async fn reply(shared: &Shared, answer: Value, reply_to: ReplyTo, ticket: Value)
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect(),
+        serializer: shared.app.settings().task_serializer,
         body: Value::Object(by_node).to_string().into_bytes(),
     };
     let expires = shared.app.settings().control_queue_expires;

@@ -1,6 +1,7 @@
 //! Nodenames that match a pattern (`kombu/matcher.py`).
 
-use regex::Regex;
+// Python's expressions look around and refer back.
+use fancy_regex::Regex;
 
 /// Whether the name matches. A pattern or a matcher that means nothing
 /// matches nothing.
@@ -13,13 +14,11 @@ pub(super) fn matches(name: &str, pattern: &str, matcher: &str) -> bool {
             return false;
         }
     };
-    match Regex::new(&pattern) {
-        Ok(pattern) => pattern.is_match(name),
-        Err(error) => {
-            tracing::error!(%error, "cannot match nodenames");
-            false
-        }
-    }
+    let matched = Regex::new(&pattern).and_then(|pattern| pattern.is_match(name));
+    matched.unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot match nodenames");
+        false
+    })
 }
 
 /// A regular expression for an `fnmatch` pattern.
@@ -30,17 +29,27 @@ fn from_glob(pattern: &str) -> String {
         match character {
             '*' => out.push_str(".*"),
             '?' => out.push('.'),
-            '[' => match rest.as_str().split_once(']') {
-                Some((set, after)) if !set.is_empty() => {
+            '[' => match split_set(rest.as_str()) {
+                Some((set, after)) => {
                     out.push_str(&set_of(set));
                     rest = after.chars();
                 }
-                _ => out.push_str(r"\["),
+                None => out.push_str(r"\["),
             },
-            other => out.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
+            other => out.push_str(&fancy_regex::escape(other.encode_utf8(&mut [0; 4]))),
         }
     }
     out
+}
+
+/// What stands before the `]` that ends a set, and what after it. One that is
+/// the set's first member does not end it.
+fn split_set(rest: &str) -> Option<(&str, &str)> {
+    let members = rest.strip_prefix('!').unwrap_or(rest);
+    let later = members.strip_prefix(']').unwrap_or(members);
+    let begun = rest.len() - later.len();
+    let end = begun + later.find(']')?;
+    Some((rest.get(..end)?, rest.get(end + 1..)?))
 }
 
 fn set_of(set: &str) -> String {
@@ -48,10 +57,11 @@ fn set_of(set: &str) -> String {
         Some(members) => ("^", members),
         None => ("", set),
     };
-    let escaped = members
-        .replace('\\', r"\\")
-        .replace('^', r"\^")
-        .replace('[', r"\[");
+    let escape = |character| match character {
+        '\\' | '^' | '[' | ']' | '&' | '~' => format!("\\{character}"),
+        plain => plain.to_string(),
+    };
+    let escaped: String = members.chars().map(escape).collect();
     format!("[{not}{escaped}]")
 }
 
@@ -70,5 +80,34 @@ mod tests {
         assert!(!matches("a@host1", "host", "pcre"));
         assert!(!matches("a@host1", "(", "pcre"));
         assert!(!matches("a@host1", "*", "nosuch"));
+    }
+
+    #[test]
+    fn a_set_may_hold_its_own_end() {
+        for (pattern, expected) in [
+            ("[]a]@h", true),
+            ("[!]b]@h", true),
+            ("[!]a]@h", false),
+            ("[^a]@h", true),
+            ("[]@h", false),
+            ("[b&&a]@h", true),
+        ] {
+            assert_eq!(matches("a@h", pattern, "glob"), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_pythons() {
+        for (pattern, expected) in [
+            ("(?!b).*@h", true),
+            (r"(?=.*h)\w", true),
+            (r"(\w)@(?!\1)h\Z", true),
+            (r"(?P<n>\w)@(?P=n)", false),
+            ("a(?#comment)@h", true),
+            // Its time is bounded.
+            ("(a|a@|@h|h)*(?=x)x", false),
+        ] {
+            assert_eq!(matches("a@h", pattern, "pcre"), expected, "{pattern}");
+        }
     }
 }

@@ -5,15 +5,42 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::transport::Broadcast;
+use crate::config::ExchangeType;
+use crate::transport::{Binding, Broadcast};
 use crate::worker::Shared;
 
 pub(super) fn add_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
     let queue = arguments.text("queue")?;
-    if shared.queues.add(queue) {
+    let binding = binding(queue, arguments)?;
+    if shared.queues.add(binding) {
         tracing::info!("Started consuming from {queue}");
     }
     Answer::ok(format!("add consumer {queue}"))
+}
+
+/// As `Queues.add_compat` has it: what is not given is the queue's name.
+fn binding(queue: &str, arguments: &Arguments) -> Result<Binding, Refusal> {
+    let named = |name| match arguments.get(name).filter(|value| **value != "") {
+        Some(_) => arguments.text(name).map(Into::into),
+        None => Ok(queue.into()),
+    };
+    let exchange_type = match arguments.get("exchange_type").map(Value::as_str) {
+        None | Some(Some("" | "direct")) => ExchangeType::Direct,
+        Some(Some("topic")) => ExchangeType::Topic,
+        Some(other) => {
+            let text = format!(
+                "cannot consume by an exchange of type {:?}: only direct and topic",
+                other.unwrap_or_default()
+            );
+            return Err(Refusal::python("ValueError", &text));
+        }
+    };
+    Ok(Binding {
+        queue: queue.into(),
+        exchange: named("exchange")?,
+        exchange_type,
+        routing_key: named("routing_key")?,
+    })
 }
 
 pub(super) fn cancel_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
@@ -28,9 +55,16 @@ pub(super) fn active_queues(shared: &Shared) -> Result<Answer, Refusal> {
     let broadcasts = &shared.queues.broadcasts;
     let describe = |name: &Arc<str>| match broadcasts.filling(name) {
         Some(broadcast) => broadcast_as_dict(broadcast),
-        None => as_dict(name, name, name),
+        None => bound_as_dict(&shared.queues.binding(name)),
     };
     Answer::now(names.iter().map(describe).collect::<Vec<_>>())
+}
+
+/// As `kombu.Queue.as_dict`.
+fn bound_as_dict(binding: &Binding) -> Value {
+    let mut queue = as_dict(&binding.queue, &binding.exchange, &binding.routing_key);
+    queue["exchange"]["type"] = json!(binding.exchange_type);
+    queue
 }
 
 /// As `kombu.common.Broadcast.as_dict`.

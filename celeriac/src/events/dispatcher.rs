@@ -15,6 +15,7 @@ use super::event::Event;
 use super::task::About;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::message::Serializer;
 use crate::task::Request;
 use crate::transport::{Notice, Transport};
 
@@ -190,6 +191,7 @@ impl Dispatcher {
             exchange: self.0.exchange.clone(),
             routing_key: kind.replace('-', "."),
             headers: Map::from_iter([("hostname".to_owned(), hostname)]),
+            serializer: Serializer::Json,
             body,
         }
     }

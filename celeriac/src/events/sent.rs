@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::event::Event;
 use crate::clock::Clock;
+use crate::message::Serializer;
 use crate::transport::{Notice, Outgoing};
 
 #[derive(Serialize)]
@@ -36,6 +37,7 @@ pub(crate) fn sent(
             exchange: exchange.to_owned(),
             routing_key: "task.sent".to_owned(),
             headers: Map::from_iter([("hostname".to_owned(), Value::from(origin))]),
+            serializer: Serializer::Json,
             body: serde_json::to_vec(&event).ok()?,
         })
     };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::lenient::{count, null_as_default};
+use super::lenient::{count, flag, null_as_default, priority, text};
 use super::{Body, Compression, DecodeError, Format, Headers, Serializer, expiration, protocol1};
 
 /// The header that names the body's compression.
@@ -36,10 +36,18 @@ pub struct Envelope {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Properties {
     /// The task's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub correlation_id: Option<String>,
     /// Where replies go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub reply_to: Option<String>,
     /// 2: to survive a restart of the broker.
     #[serde(
@@ -49,12 +57,12 @@ pub struct Properties {
     )]
     pub delivery_mode: Option<u8>,
     /// Where the message was sent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub delivery_info: DeliveryInfo,
     /// 0 to 9.
     #[serde(
         default,
-        deserialize_with = "count",
+        deserialize_with = "priority",
         skip_serializing_if = "Option::is_none"
     )]
     pub priority: Option<u8>,
@@ -76,13 +84,17 @@ pub struct Properties {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeliveryInfo {
     /// Empty for the default exchange, which routes to the queue of that name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub exchange: String,
     /// The queue's name, on the default exchange.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub routing_key: Option<String>,
     /// Whether it has been delivered before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "flag",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub redelivered: Option<bool>,
     /// Everything else.
     #[serde(flatten)]

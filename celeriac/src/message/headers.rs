@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::lenient::{count, count_or_zero, flag, limits};
+use super::lenient::{count, count_or_zero, flag, if_fit, limits, text};
 use super::{DecodeError, instant};
 
 /// A task message's headers. Those that Celeriac does not know are kept in
@@ -12,7 +12,7 @@ use super::{DecodeError, instant};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Headers {
     /// Language of the producer: `py`, `rust`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub lang: Option<String>,
     /// The task's name.
     #[serde(default)]
@@ -21,7 +21,7 @@ pub struct Headers {
     #[serde(default)]
     pub id: String,
     /// Another name to show in logs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub shadow: Option<String>,
     /// Not to be run before (ISO 8601).
     #[serde(default)]
@@ -30,7 +30,7 @@ pub struct Headers {
     #[serde(default)]
     pub expires: Option<String>,
     /// Id of the group that the task is a member of.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub group: Option<String>,
     /// Its place in that group.
     #[serde(default, deserialize_with = "count")]
@@ -42,19 +42,19 @@ pub struct Headers {
     #[serde(default, deserialize_with = "limits")]
     pub timelimit: (Option<Number>, Option<Number>),
     /// The first task of the workflow.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub root_id: Option<String>,
     /// The task that sent this one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub parent_id: Option<String>,
     /// The positional arguments, as Python prints them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub argsrepr: Option<String>,
     /// The keyword arguments, as Python prints them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub kwargsrepr: Option<String>,
     /// Nodename of the producer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub origin: Option<String>,
     /// Whether the producer wants no result; `None` leaves it to the task.
     #[serde(default, deserialize_with = "flag")]
@@ -63,10 +63,10 @@ pub struct Headers {
     #[serde(default, deserialize_with = "count_or_zero")]
     pub replaced_task_nesting: u32,
     /// Names of the stamps.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     pub stamped_headers: Option<Vec<String>>,
     /// The stamps.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_fit")]
     pub stamps: Option<Map<String, Value>>,
     /// Everything else.
     #[serde(flatten)]

@@ -1,13 +1,19 @@
-//! Headers that say the same in another way: numbers with a fraction of
-//! nothing, `null` for what is left out. Producers in other languages write
-//! them, and Python does not mind.
+//! Headers, properties and options that say the same in another way: numbers
+//! with a fraction of nothing or in quotes, numbers for names, `null` for what
+//! is left out. Python does not mind them, or not before it needs them, so
+//! they must not cost a message. What means nothing is taken as not said.
 
-use serde::de::Error;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
+use super::repr;
+
+/// The highest priority that there is: kombu takes a higher one for this.
+const MAX_PRIORITY: u8 = 9;
+
 /// A value, its default for `null`.
-pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,
@@ -15,23 +21,29 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A whole number, if there is one: `1`, `1.0`, `null`.
-pub(super) fn count<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+/// A value, if it is of its type.
+pub(crate) fn if_fit<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+/// A whole number, if there is one: `1`, `1.0`, `"1"`, `true`.
+pub(crate) fn count<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
 {
-    let Some(number) = Option::<f64>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
-    // Negative ones, too, become 0: the conversion saturates.
-    let whole = T::try_from(number as u64);
-    let whole = whole.map_err(|_| D::Error::custom(format!("{number} is out of range")));
-    whole.map(Some)
+    let number = seconds(deserializer)?;
+    // Negative ones become 0: the conversion saturates.
+    Ok(number.and_then(|number| T::try_from(number as u64).ok()))
 }
 
-/// As [`count`], 0 for `null`.
-pub(super) fn count_or_zero<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// As [`count`], 0 if there is none.
+pub(crate) fn count_or_zero<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64> + Default,
@@ -39,8 +51,46 @@ where
     Ok(count(deserializer)?.unwrap_or_default())
 }
 
+/// A priority, within its bounds.
+pub(crate) fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    let number = seconds(deserializer)?;
+    Ok(number.map(|number| (number as u8).min(MAX_PRIORITY)))
+}
+
+/// A number of any kind, if there is one.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let number = as_number(Value::deserialize(deserializer)?);
+    Ok(number.and_then(|number| number.as_f64()))
+}
+
+/// A number as it is written, if there is one: a `60` stays a `60`.
+pub(crate) fn number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Number>, D::Error> {
+    Value::deserialize(deserializer).map(as_number)
+}
+
+/// As Python's `int` and `float` have it.
+fn as_number(value: Value) -> Option<Number> {
+    match value {
+        Value::Number(number) => Some(number),
+        Value::Bool(flag) => Some(u8::from(flag).into()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A text, or what Python prints of something else.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(repr::text(&other)),
+    })
+}
+
 /// Whether something is so: what Python takes for true. `None` if it is not said.
-pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     Ok(Some(match Value::deserialize(deserializer)? {
         Value::Null => return Ok(None),
         Value::Bool(flag) => flag,
@@ -51,12 +101,55 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     }))
 }
 
+/// As [`flag`], false if it is not said.
+pub(crate) fn is_set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(flag(deserializer)?.unwrap_or_default())
+}
+
 /// `timelimit`: a list of two, one, none, or no list at all.
 pub(super) fn limits<'de, D>(deserializer: D) -> Result<(Option<Number>, Option<Number>), D::Error>
 where
     D: Deserializer<'de>,
 {
-    let limits = Option::<Vec<Option<Number>>>::deserialize(deserializer)?;
-    let mut limits = limits.unwrap_or_default().into_iter();
+    let limits = if_fit::<_, Vec<Value>>(deserializer)?.unwrap_or_default();
+    let mut limits = limits.into_iter().map(as_number);
     Ok((limits.next().flatten(), limits.next().flatten()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Error, json};
+
+    use super::*;
+
+    /// Each with what Python makes of it: `int(value)`, or what it does without.
+    #[test]
+    fn numbers_are_within_bounds_or_not_there() -> Result<(), Error> {
+        let read = |value: Value| priority(value);
+        for (value, expected) in [
+            (json!(300), Some(9)),
+            (json!(-1), Some(0)),
+            (json!(5.0), Some(5)),
+            (json!(true), Some(1)),
+            (json!("3"), Some(3)),
+            (json!("high"), None),
+            (json!([3]), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(read(value.clone())?, expected, "{value}");
+        }
+        assert_eq!(count::<_, u32>(json!(1e300))?, None);
+        assert_eq!(limits(json!(["5", {}]))?, (Some(5.into()), None));
+        assert_eq!(limits(json!(5))?, (None, None));
+        Ok(())
+    }
+
+    #[test]
+    fn texts_and_flags_are_what_python_takes_them_for() -> Result<(), Error> {
+        assert_eq!(text(json!(5))?.as_deref(), Some("5"));
+        assert_eq!(text(json!(true))?.as_deref(), Some("True"));
+        assert_eq!(flag(json!(1))?, Some(true));
+        assert!(!is_set(json!(null))? && !is_set(json!(0))? && is_set(json!("no"))?);
+        Ok(())
+    }
 }

@@ -16,7 +16,7 @@ mod envelope;
 mod format;
 mod headers;
 mod instant;
-mod lenient;
+pub(crate) mod lenient;
 mod msgpack;
 mod protocol1;
 pub mod repr;

@@ -34,8 +34,12 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     lineage.trace.pass_on(&mut extra);
     let headers = Headers {
         lang: Some("rust".to_owned()),
-        argsrepr: Some(saferepr::args(&call.args)),
-        kwargsrepr: Some(saferepr::kwargs(&call.kwargs)),
+        argsrepr: options
+            .argsrepr
+            .or_else(|| Some(saferepr::args(&call.args))),
+        kwargsrepr: options
+            .kwargsrepr
+            .or_else(|| Some(saferepr::kwargs(&call.kwargs))),
         shadow: options.shadow,
         eta: countdown.map(in_seconds).or(options.eta),
         expires: options.expires.and_then(|expires| match expires {
@@ -48,7 +52,7 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
         timelimit: (options.time_limit, options.soft_time_limit),
         root_id: root_id.or_else(|| Some(id.clone())),
         parent_id: options.parent_id.or_else(|| lineage.parent_id.clone()),
-        origin: Some(origin.to_owned()),
+        origin: options.origin.or_else(|| Some(origin.to_owned())),
         ignore_result: options.ignore_result,
         replaced_task_nesting: options.replaced_task_nesting.unwrap_or_default(),
         stamped_headers: options.stamped_headers,

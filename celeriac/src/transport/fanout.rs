@@ -1,12 +1,14 @@
 //! Messages that are no tasks: control commands, their replies, and events.
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Error;
+use crate::message::{DecodeError, Serializer};
 
 /// A message that is no task.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +19,19 @@ pub struct Notice {
     pub routing_key: String,
     /// What is said beside the body: `clock`, `ticket`, `hostname`.
     pub headers: Map<String, Value>,
-    /// The body, as JSON.
+    /// What the body is written in on its way.
+    pub serializer: Serializer,
+    /// The body, as JSON here, whatever it is written in.
     pub body: Vec<u8>,
+}
+
+impl Notice {
+    /// Reads the body, if `accept`, a list of names and content types, has what
+    /// it was written in.
+    pub(crate) fn read<T: DeserializeOwned>(&self, accept: &[String]) -> Result<T, DecodeError> {
+        Serializer::accepted(self.serializer.content_type(), accept)?;
+        serde_json::from_slice(&self.body).map_err(DecodeError::Body)
+    }
 }
 
 /// Hears what is sent, until it is dropped. A lost connection is opened again

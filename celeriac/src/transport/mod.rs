@@ -40,7 +40,7 @@ pub struct Outgoing {
     /// The queue that it goes to.
     pub queue: String,
     /// Whether it goes into that queue, or to the exchange that its envelope
-    /// names, for all who hear it.
+    /// names, for all who hear it or for the queues that are bound to it.
     pub exchange_type: ExchangeType,
     /// The message, priority included.
     pub envelope: Envelope,
@@ -53,6 +53,34 @@ impl Outgoing {
             queue,
             exchange_type: ExchangeType::Direct,
             envelope,
+        }
+    }
+}
+
+/// What brings a queue its messages, for those who send by exchange and routing
+/// key (`kombu.Queue`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The queue's name.
+    pub queue: Arc<str>,
+    /// The exchange.
+    pub exchange: Arc<str>,
+    /// Whether the routing key is meant word for word (direct), or is a pattern
+    /// with `*` for a word and `#` for any (topic).
+    pub exchange_type: ExchangeType,
+    /// The routing key that a message needs.
+    pub routing_key: Arc<str>,
+}
+
+impl Binding {
+    /// To the direct exchange of the queue's own name, as Celery binds a queue
+    /// of which it knows nothing else.
+    pub fn own(queue: &Arc<str>) -> Self {
+        Self {
+            queue: Arc::clone(queue),
+            exchange: Arc::clone(queue),
+            exchange_type: ExchangeType::Direct,
+            routing_key: Arc::clone(queue),
         }
     }
 }
@@ -108,7 +136,7 @@ pub trait Transport: Fanout {
     }
 
     /// Makes queues known to those who send by exchange and routing key.
-    async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error>;
+    async fn declare(&self, queues: &[Binding]) -> Result<(), Error>;
 
     /// Has these broadcasts fill their queues from now on, and no others; to be
     /// called as [`declare`](Self::declare). What others left is deleted, and

@@ -1,11 +1,12 @@
 //! The queues that a worker consumes, which can change while it works.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::config::Settings;
-use crate::transport::Broadcast;
+use crate::transport::{Binding, Broadcast};
 
 /// The names of queues, in the order in which they were named.
 pub(crate) type Names = Arc<[Arc<str>]>;
@@ -50,6 +51,8 @@ impl Broadcasts {
 /// The queues that are consumed.
 pub(crate) struct Queues {
     names: watch::Sender<Names>,
+    /// Of those that have been added; the others have their own.
+    bindings: Mutex<HashMap<Arc<str>, Binding>>,
     pub broadcasts: Broadcasts,
 }
 
@@ -59,6 +62,7 @@ impl Queues {
         let names = names.iter().map(|name| broadcasts.queue(name)).collect();
         Self {
             names: watch::Sender::new(names),
+            bindings: Mutex::default(),
             broadcasts,
         }
     }
@@ -73,9 +77,21 @@ impl Queues {
         self.names.subscribe()
     }
 
-    /// Consumes one more, if it is not consumed already.
-    pub fn add(&self, name: &str) -> bool {
-        let queue = self.broadcasts.queue(name);
+    /// What brings a queue its messages.
+    pub fn binding(&self, queue: &Arc<str>) -> Binding {
+        let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = bindings.get(queue).cloned();
+        added.unwrap_or_else(|| Binding::own(queue))
+    }
+
+    /// Consumes one more, if it is not consumed already. A queue that is known
+    /// keeps its binding.
+    pub fn add(&self, binding: Binding) -> bool {
+        let queue = self.broadcasts.queue(&binding.queue);
+        if !self.names.borrow().contains(&queue) {
+            let mut bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+            bindings.entry(Arc::clone(&queue)).or_insert(binding);
+        }
         self.names.send_if_modified(|names| {
             let new = !names.contains(&queue);
             if new {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ::redis::{AsyncCommands, Client, FromRedisValue, PushInfo, PushKind, Script};
+use ::redis::{Client, FromRedisValue, PushInfo, PushKind, Script};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -122,15 +122,12 @@ impl Fanout for RedisTransport {
     }
 
     async fn reply(&self, reply: &Notice, expires: Duration) -> Result<(), Error> {
-        let [table, _] = self.keys.binding_tables(&reply.exchange);
-        let members: Vec<String> = self.connection().smembers(table).await?;
-        let queues = members
-            .iter()
-            .filter_map(|member| self.keys.bound_queue(member, &reply.routing_key));
+        let (exchange, key) = (&reply.exchange, &reply.routing_key);
+        let queues = self.keys.bound_queues(exchange, key, &self.connection);
         let message = encode(reply)?;
         let mut pipeline = ::redis::pipe();
-        for queue in queues {
-            let key = self.keys.queue(queue, 0);
+        for queue in queues.await? {
+            let key = self.keys.queue(&queue, 0);
             pipeline.lpush(&key, &message).ignore();
             pipeline.pexpire(&key, expires.as_millis() as i64).ignore();
         }

@@ -1,9 +1,10 @@
 //! The names of kombu's keys.
 
 use redis::Client;
+use regex::Regex;
 
 use crate::config::{ExchangeType, QueueOrder, TransportOptions};
-use crate::transport::{Broadcast, Outgoing};
+use crate::transport::{Binding, Broadcast, Outgoing};
 
 /// kombu's separator between a binding's parts.
 const BINDING_SEPARATOR: &str = "\u{6}\u{16}";
@@ -52,20 +53,9 @@ impl Keys {
         self.step(queue, below.or(self.steps.last()).copied().unwrap_or(0))
     }
 
-    /// The command that sends a message, and its key or channel.
-    pub fn destination(&self, message: &Outgoing) -> (&'static str, String) {
-        let properties = &message.envelope.properties;
-        match message.exchange_type {
-            ExchangeType::Direct => {
-                let priority = properties.priority.unwrap_or(0);
-                ("LPUSH", self.queue(&message.queue, priority))
-            }
-            ExchangeType::Fanout => {
-                let address = &properties.delivery_info;
-                let routing_key = address.routing_key.as_deref().unwrap_or_default();
-                ("PUBLISH", self.channel(&address.exchange, routing_key))
-            }
-        }
+    /// The list of a queue that a message goes to.
+    pub fn list_of(&self, queue: &str, message: &Outgoing) -> String {
+        self.queue(queue, message.envelope.properties.priority.unwrap_or(0))
     }
 
     fn step(&self, queue: &str, step: u8) -> String {
@@ -140,9 +130,13 @@ impl Keys {
         ]
     }
 
-    /// The binding of a queue to the direct exchange of its own name.
-    pub fn binding_member(&self, queue: &str) -> String {
-        self.binding(queue, queue)
+    /// A binding, as it lies in an exchange's table.
+    pub fn bound(binding: &Binding) -> String {
+        let pattern = match binding.exchange_type {
+            ExchangeType::Topic => topic_pattern(&binding.routing_key),
+            _ => String::new(),
+        };
+        [&*binding.routing_key, &pattern, &binding.queue].join(BINDING_SEPARATOR)
     }
 
     /// The binding of a queue to a routing key.
@@ -188,12 +182,33 @@ impl Keys {
         self.named(&format!("/{database}.{exchange}{slash}{routing_key}"))
     }
 
-    /// The queue of a binding for this routing key.
+    /// The queue of a binding that fits this routing key: is the same, or, on a
+    /// topic exchange, matches the pattern that kombu has made of it.
     pub fn bound_queue<'a>(&self, member: &'a str, routing_key: &str) -> Option<&'a str> {
         let mut parts = member.split(BINDING_SEPARATOR);
-        let (key, _pattern, queue) = (parts.next()?, parts.next()?, parts.next()?);
-        (key == routing_key).then_some(queue)
+        let (key, pattern, queue) = (parts.next()?, parts.next()?, parts.next()?);
+        let fits = match pattern {
+            "" => key == routing_key,
+            pattern => Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(routing_key)),
+        };
+        fits.then_some(queue)
     }
+}
+
+/// The expression for a topic's routing key: kombu's `key_to_pattern`.
+fn topic_pattern(routing_key: &str) -> String {
+    let escape = |character: char| match character {
+        '\0' => r"\000".to_owned(),
+        plain if plain.is_alphanumeric() || plain == '#' || plain == '*' => plain.to_string(),
+        special => format!("\\{special}"),
+    };
+    let words = routing_key.split('.').map(|word| match word {
+        "*" => r"[^\.]+".to_owned(),
+        "#" => ".*?".to_owned(),
+        word => word.chars().map(escape).collect(),
+    });
+    let words: Vec<String> = words.collect();
+    format!("^{}$", words.join(r"\."))
 }
 
 #[cfg(test)]
@@ -208,6 +223,26 @@ mod tests {
         assert_eq!([list(0), list(2)], ["q", "q"]);
         assert_eq!([list(3), list(5)], ["q\u{6}\u{16}3", "q\u{6}\u{16}3"]);
         assert_eq!(list(200), "q\u{6}\u{16}9");
+    }
+
+    /// Patterns as `TopicExchange.key_to_pattern` of kombu 5.7 makes them.
+    #[test]
+    fn a_binding_fits_by_its_pattern_if_it_has_one() {
+        let keys = Keys::new(0, &TransportOptions::default());
+        let fits = |member: &str, key| keys.bound_queue(member, key).is_some();
+        let exact = keys.binding("a.b", "q");
+        assert!(fits(&exact, "a.b") && !fits(&exact, "a.c"));
+        let topic = "orders.#\u{6}\u{16}^orders\\..*?$\u{6}\u{16}q";
+        let binding = |routing_key: &str| Binding {
+            exchange_type: ExchangeType::Topic,
+            routing_key: routing_key.into(),
+            ..Binding::own(&"q".into())
+        };
+        assert_eq!(Keys::bound(&binding("orders.#")), topic);
+        assert_eq!(topic_pattern("a_b.*.c"), r"^a\_b\.[^\.]+\.c$");
+        assert!(fits(&Keys::bound(&binding("a_b.*")), "a_b.c"));
+        assert!(fits(topic, "orders.new.now") && !fits(topic, "orders"));
+        assert!(!fits("(\u{6}\u{16}(\u{6}\u{16}q", "("));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod notice;
 mod once;
 mod recovery;
 mod replies;
+mod routing;
 mod schedule;
 mod settle;
 
@@ -40,7 +41,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
+use super::{Binding, Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::batcher::Batcher;
 use crate::config::TransportOptions;
 use crate::error::Error;
@@ -137,9 +138,13 @@ impl Transport for RedisTransport {
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
         for message in messages {
-            let (command, key) = self.keys.destination(message);
             let payload = serde_json::to_vec(&message.envelope)?;
-            pipeline.cmd(command).arg(key).arg(payload).ignore();
+            for (command, key) in self.keys.destinations(message, &self.connection).await? {
+                pipeline.cmd(command).arg(key).arg(&payload).ignore();
+            }
+        }
+        if pipeline.is_empty() {
+            return Ok(());
         }
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
@@ -153,14 +158,14 @@ impl Transport for RedisTransport {
         self.send_once(messages, journal, number).await
     }
 
-    async fn declare(&self, queues: &[Arc<str>]) -> Result<(), Error> {
+    async fn declare(&self, queues: &[Binding]) -> Result<(), Error> {
         if queues.is_empty() {
             return Ok(());
         }
         let mut pipeline = ::redis::pipe();
-        for queue in queues {
-            let member = self.keys.binding_member(queue);
-            for table in self.keys.binding_tables(queue) {
+        for binding in queues {
+            let member = Keys::bound(binding);
+            for table in self.keys.binding_tables(&binding.exchange) {
                 pipeline.sadd(table, &member).ignore();
             }
         }

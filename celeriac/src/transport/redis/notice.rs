@@ -1,10 +1,13 @@
 //! Messages that are no tasks, as they lie in Redis.
 
+use std::borrow::Cow;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::message::Serializer;
 use crate::transport::Notice;
 
 /// A notice as kombu writes it (`virtual.Channel.prepare_message`).
@@ -42,10 +45,15 @@ struct Address {
 
 /// The message that kombu would leave.
 pub(super) fn encode(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
+    let serializer = notice.serializer;
+    let body = match serializer {
+        Serializer::Json => Cow::Borrowed(&notice.body),
+        other => Cow::Owned(other.dumps(&serde_json::from_slice::<Value>(&notice.body)?)?),
+    };
     serde_json::to_vec(&Wire {
-        body: BASE64_STANDARD.encode(&notice.body),
-        content_encoding: Some("utf-8".to_owned()),
-        content_type: Some("application/json".to_owned()),
+        body: BASE64_STANDARD.encode(&*body),
+        content_encoding: Some(serializer.content_encoding().to_owned()),
+        content_type: Some(serializer.content_type().to_owned()),
         headers: notice.headers.clone(),
         properties: WireProperties {
             delivery_mode: 1,
@@ -60,19 +68,21 @@ pub(super) fn encode(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
     })
 }
 
-/// Reads a message that is no task, as kombu writes it. `None`: it is not JSON
-/// in JSON, and not for us.
+/// Reads a message that is no task, as kombu writes it. `None`: nobody but
+/// Python can read it.
 pub fn decode(payload: &[u8]) -> Option<Notice> {
     let wire: Wire = serde_json::from_slice(payload).ok()?;
-    if wire
-        .content_type
-        .is_some_and(|kind| kind != "application/json")
-    {
-        return None;
-    }
-    let body = match wire.properties.body_encoding.as_deref() {
+    let serializer = match wire.content_type.as_deref() {
+        None => Serializer::Json,
+        Some(content_type) => Serializer::of_content_type(content_type)?,
+    };
+    let raw = match wire.properties.body_encoding.as_deref() {
         Some("base64") => BASE64_STANDARD.decode(&wire.body).ok()?,
         _ => wire.body.into_bytes(),
+    };
+    let body = match serializer {
+        Serializer::Json => raw,
+        other => serde_json::to_vec(&other.loads::<Value>(&raw).ok()?).ok()?,
     };
     let Address {
         exchange,
@@ -82,6 +92,7 @@ pub fn decode(payload: &[u8]) -> Option<Notice> {
         exchange,
         routing_key: routing_key.unwrap_or_default(),
         headers: wire.headers,
+        serializer,
         body,
     })
 }
@@ -101,6 +112,21 @@ mod tests {
         let mut written: Value = serde_json::from_slice(&encode(&notice)?)?;
         written["properties"]["delivery_tag"] = "d".into();
         assert_eq!(written, serde_json::from_str::<Value>(FROM_PYTHON)?);
+        Ok(())
+    }
+
+    #[test]
+    fn the_body_is_json_here_whatever_it_is_on_its_way() -> Result<(), Box<dyn std::error::Error>> {
+        let notice = decode(FROM_PYTHON.as_bytes()).ok_or("not decoded")?;
+        for serializer in [Serializer::Msgpack, Serializer::Yaml] {
+            let written = encode(&Notice {
+                serializer,
+                ..notice.clone()
+            })?;
+            let read = decode(&written).ok_or("not decoded")?;
+            assert_eq!(read.serializer, serializer);
+            assert_eq!(read.body, br#"{"type":"worker-online"}"#);
+        }
         Ok(())
     }
 

@@ -35,9 +35,10 @@ impl RedisTransport {
         let mut call = PUBLISH_ONCE.key(self.keys.journal(journal));
         call.arg(number).arg(KEPT);
         for message in messages {
-            let (command, key) = self.keys.destination(message);
-            call.key(key).arg(command);
-            call.arg(serde_json::to_vec(&message.envelope)?);
+            let payload = serde_json::to_vec(&message.envelope)?;
+            for (command, key) in self.keys.destinations(message, &self.connection).await? {
+                call.key(key).arg(command).arg(&payload);
+            }
         }
         Ok(call.invoke_async(&mut self.connection()).await?)
     }

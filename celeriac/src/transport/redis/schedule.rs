@@ -174,9 +174,10 @@ impl ScheduleStore for RedisSchedule {
                 .arg(serde_json::to_string(&turn.history)?);
         }
         for message in turns.iter().flat_map(|turn| &turn.messages) {
-            let (command, key) = self.keys.destination(message);
-            call.key(key).arg(command);
-            call.arg(serde_json::to_vec(&message.envelope)?);
+            let payload = serde_json::to_vec(&message.envelope)?;
+            for (command, key) in self.keys.destinations(message, &self.connection).await? {
+                call.key(key).arg(command).arg(&payload);
+            }
         }
         Ok(call.invoke_async(&mut self.connection()).await?)
     }

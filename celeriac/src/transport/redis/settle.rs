@@ -70,12 +70,11 @@ impl RedisTransport {
         if exchange.is_empty() {
             return Ok(routing_key.to_owned());
         }
-        let [table, _] = self.keys.binding_tables(exchange);
-        let members: Vec<String> = self.connection().smembers(table).await?;
-        let queue = members
-            .iter()
-            .find_map(|member| self.keys.bound_queue(member, routing_key));
-        Ok(queue.unwrap_or(routing_key).to_owned())
+        let queues = self
+            .keys
+            .bound_queues(exchange, routing_key, &self.connection);
+        let queue = queues.await?.into_iter().next();
+        Ok(queue.unwrap_or_else(|| routing_key.to_owned()))
     }
 
     /// Keeps what is held from being delivered again elsewhere: its time of
