@@ -66,7 +66,7 @@ pub(crate) async fn leave(shared: &Shared) {
     }
 }
 
-/// Tells what is left to tell, of a worker that has sent no heartbeats.
+/// Tells what is left to tell of tasks.
 pub(crate) async fn leave_unsaid(shared: &Shared) {
     if !matches!(timeout(FAREWELL, shared.events.flush()).await, Ok(Ok(()))) {
         tracing::debug!("cannot send the last events");

@@ -334,13 +334,15 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// A cold shutdown: what is not acknowledged yet runs again elsewhere.
+    /// A cold shutdown: what is not acknowledged yet runs again elsewhere; of
+    /// the rest it is told that it might be.
     async fn abandon(&self) -> Result<(), GaveUp> {
         let headers = self.request().headers();
         tracing::warn!("Task {}[{}] was cut off", headers.shown(), headers.id);
+        self.tell(&TaskEvent::Cancelled {});
         match self.settlement.acks_late() {
             true => self.settlement.requeue().await,
-            false => Ok(()),
+            false => self.settlement.cancel().await,
         }
     }
 }

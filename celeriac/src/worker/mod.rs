@@ -21,7 +21,7 @@
 //! - `link`, `metrics`, [`Monitor`]: how the worker does, for its orchestrator
 //! - `banner`: who it is, for people
 //! - `shared`: what these parts share
-//! - [`Shutdown`]: warm and cold
+//! - [`Shutdown`], `signals`: warm and cold, and who says so
 
 mod acks;
 pub(crate) mod autoscale;
@@ -45,6 +45,7 @@ pub(crate) mod revoked;
 mod settle;
 mod shared;
 mod shutdown;
+mod signals;
 mod state_db;
 mod stop;
 pub(crate) mod tuning;
@@ -68,6 +69,7 @@ pub(crate) use process::child::is_child;
 pub use settle::{Outcome, Revocation};
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
+pub(crate) use signals::cry_on_usr1;
 
 use process::Plan;
 use process::child::{Role, role, serve};
@@ -289,7 +291,8 @@ impl Worker {
     }
 
     /// Works until the process is told to end: TERM and INT let running tasks
-    /// finish; a second one and QUIT give them `worker_soft_shutdown_timeout`.
+    /// finish; QUIT and a second INT give them `worker_soft_shutdown_timeout`
+    /// ([`Shutdown::on_signals`]). USR1 has it log what it is at.
     ///
     /// In a child process of this worker it runs what the worker gives it, and
     /// returns when that wants no more.
@@ -299,6 +302,7 @@ impl Worker {
     /// is waited for.
     pub async fn run(self) -> Result<(), Error> {
         self.play(|worker| {
+            cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;
             let soft = worker.app.settings().worker_soft_shutdown_timeout;
             Shutdown::on_signals(Duration::try_from_secs_f64(soft).unwrap_or_default())
         })
@@ -341,6 +345,7 @@ impl Worker {
         consumer::connect(&shared).await;
         // Aborted when dropped, at the end.
         let mut services = shared.serve();
+        let listening = shared.listen(&mut services);
         if let Some(state_db) = &state_db {
             services.spawn(Arc::clone(state_db).keep(Arc::clone(&shared)));
         }
@@ -353,15 +358,18 @@ impl Worker {
         let beating = society.heartbeat.then(|| shared.beat(&mut services));
         shared.announce();
         consumer::consume(&shared).await;
+        // As in Celery, a worker that ends is gone for others, though what runs
+        // may finish.
+        if let Some(listening) = listening {
+            listening.abort();
+        }
+        if let Some(beating) = beating {
+            beating.abort();
+            heartbeat::leave(&shared).await;
+        }
         shared.finish().await;
         shared.children.close().await;
-        match beating {
-            Some(beating) => {
-                beating.abort();
-                heartbeat::leave(&shared).await;
-            }
-            None => heartbeat::leave_unsaid(&shared).await,
-        }
+        heartbeat::leave_unsaid(&shared).await;
         services.shutdown().await;
         consumer::leave(&shared).await;
         if let Some(state_db) = state_db {

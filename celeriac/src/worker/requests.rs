@@ -1,9 +1,10 @@
 //! The requests that the worker holds (`celery/worker/state.py`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
@@ -106,6 +107,27 @@ impl Held {
     /// Has it dropped even if it runs, as if by this signal.
     pub fn terminate(&self, signum: i32) {
         self.stop.tell(signum);
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers = self.request().headers();
+        write!(
+            f,
+            "{}[{}] {}",
+            headers.shown(),
+            headers.id,
+            self.stage.name()
+        )?;
+        if let Some(start) = self.time_start {
+            write!(
+                f,
+                " since {}",
+                start.to_rfc3339_opts(SecondsFormat::Secs, true)
+            )?;
+        }
+        self.pid.map_or(Ok(()), |pid| write!(f, " pid:{pid}"))
     }
 }
 

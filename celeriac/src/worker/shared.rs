@@ -135,13 +135,16 @@ impl Shared {
         let mut services = JoinSet::new();
         services.spawn(consumer::tend(Arc::clone(self)));
         services.spawn(self.events.clone().flush_when_filled());
-        if self.app.settings().worker_enable_remote_control {
-            services.spawn(control::listen(Arc::clone(self)));
-        }
         if self.autoscaler.is_some() {
             services.spawn(autoscale::keep(Arc::clone(self)));
         }
         services
+    }
+
+    /// Answers remote control, if it shall.
+    pub(super) fn listen(self: &Arc<Self>, services: &mut JoinSet<()>) -> Option<AbortHandle> {
+        let enabled = self.app.settings().worker_enable_remote_control;
+        enabled.then(|| services.spawn(control::listen(Arc::clone(self))))
     }
 
     /// Says again and again that the worker is there.
