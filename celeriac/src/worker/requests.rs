@@ -6,10 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use indexmap::IndexMap;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::stop::{REVOKED, Stop};
 use crate::task::{Context, Request};
+
+/// The signal that is the soft limit (`billiard.pool.SIG_SOFT_TIMEOUT`).
+pub(crate) const SOFT_LIMIT: i32 = Signal::SIGUSR1 as i32;
 
 /// Every message between its delivery and its end, in the order of delivery.
 #[derive(Default)]
@@ -104,9 +108,13 @@ impl Held {
         self.stop.tell(REVOKED);
     }
 
-    /// Has it dropped even if it runs, as if by this signal.
+    /// Has it dropped even if it runs, as if by this signal. USR1 is the soft
+    /// limit, as billiard has it.
     pub fn terminate(&self, signum: i32) {
-        self.stop.tell(signum);
+        match signum {
+            SOFT_LIMIT => self.stop.soften(),
+            signum => self.stop.tell(signum),
+        }
     }
 }
 
@@ -258,6 +266,11 @@ impl Place<'_> {
     /// The signal that it is terminated by, if it is.
     pub fn signal(&self) -> Option<i32> {
         self.stop.signal()
+    }
+
+    /// Waits until it is to meet its soft limit.
+    pub async fn softened(&self) {
+        self.stop.softened().await;
     }
 
     /// Waits until it is terminated; by which signal.
