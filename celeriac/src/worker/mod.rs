@@ -51,6 +51,7 @@ mod stop;
 pub(crate) mod tuning;
 
 use std::any::{Any, TypeId};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +130,7 @@ impl Worker {
             autoscale: None,
             task_events: settings.worker_send_task_events,
             society: Society {
-                heartbeat: true,
+                heartbeat: Some(heartbeat::INTERVAL),
                 mingle: true,
                 gossip: true,
             },
@@ -162,9 +163,11 @@ impl Worker {
     /// Consumes these queues instead (`-Q`).
     #[must_use]
     pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        let mut named = HashSet::new();
         self.queues = queues
             .into_iter()
-            .map(|queue| queue.as_ref().into())
+            .map(|queue| Arc::from(queue.as_ref()))
+            .filter(|queue| named.insert(Arc::clone(queue)))
             .collect();
         self
     }
@@ -193,10 +196,10 @@ impl Worker {
     }
 
     /// Runs between `min` and `max` tasks at once, as the load demands
-    /// (`--autoscale`).
+    /// (`--autoscale`). One slot is there even if `min` is 0.
     #[must_use]
     pub fn autoscale(mut self, max: usize, min: usize) -> Self {
-        self.autoscale = Some((max.max(min).max(1), min.max(1)));
+        self.autoscale = Some((max.max(min).max(1), min));
         self
     }
 
@@ -233,7 +236,14 @@ impl Worker {
     /// Sends no heartbeats (`--without-heartbeat`).
     #[must_use]
     pub fn without_heartbeat(mut self) -> Self {
-        self.society.heartbeat = false;
+        self.society.heartbeat = None;
+        self
+    }
+
+    /// Sends heartbeats so often instead (`--heartbeat-interval`).
+    #[must_use]
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.society.heartbeat = Some(interval);
         self
     }
 
@@ -355,7 +365,8 @@ impl Worker {
         if society.gossip {
             services.spawn(control::gossip(Arc::clone(&shared)));
         }
-        let beating = society.heartbeat.then(|| shared.beat(&mut services));
+        let beat = society.heartbeat;
+        let beating = beat.map(|interval| (shared.beat(&mut services, interval), interval));
         shared.announce();
         consumer::consume(&shared).await;
         // As in Celery, a worker that ends is gone for others, though what runs
@@ -363,9 +374,9 @@ impl Worker {
         if let Some(listening) = listening {
             listening.abort();
         }
-        if let Some(beating) = beating {
+        if let Some((beating, interval)) = beating {
             beating.abort();
-            heartbeat::leave(&shared).await;
+            heartbeat::leave(&shared, interval).await;
         }
         shared.finish().await;
         shared.children.close().await;

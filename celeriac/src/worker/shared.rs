@@ -28,7 +28,8 @@ const SETTLING: usize = 1024;
 /// How a worker deals with others.
 #[derive(Clone, Copy)]
 pub(super) struct Society {
-    pub heartbeat: bool,
+    /// What is between two heartbeats, if there are any.
+    pub heartbeat: Option<Duration>,
     pub mingle: bool,
     pub gossip: bool,
 }
@@ -78,7 +79,9 @@ impl Worker {
     pub(crate) fn share(self, index: usize, shutdown: Shutdown) -> Shared {
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
-        let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
+        let size = self
+            .autoscale
+            .map_or(self.concurrency, |(_, min)| min.max(1));
         let pool = Arc::new(Pool::new(size, settings.worker_prefetch_multiplier));
         let slots = Arc::clone(&pool);
         let nodename: Arc<str> = self.nodename.into();
@@ -148,9 +151,13 @@ impl Shared {
     }
 
     /// Says again and again that the worker is there.
-    pub(super) fn beat(self: &Arc<Self>, services: &mut JoinSet<()>) -> AbortHandle {
+    pub(super) fn beat(
+        self: &Arc<Self>,
+        services: &mut JoinSet<()>,
+        interval: Duration,
+    ) -> AbortHandle {
         let shared = Arc::clone(self);
-        services.spawn(async move { heartbeat::beat(&shared).await })
+        services.spawn(async move { heartbeat::beat(&shared, interval).await })
     }
 
     /// Waits for the tasks that run, as long as the shutdown is a warm one.
