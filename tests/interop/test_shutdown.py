@@ -141,11 +141,11 @@ def kinds(events):
     return [event["type"] for event in events]
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
-def test_what_is_cut_off_is_stored_and_told_as_python_does(start, lane, app, redis, late):
-    lanes = [lane, Lane(app, redis, f"{lane.queue}-rust")]
-    theirs, ours = (cut_off(start, own, kind, task_acks_late=late)
-                    for own, kind in zip(lanes, [python_worker, rust_worker]))
+@pytest.mark.parametrize("late, pool", [(False, "threads"), (True, "threads"), (False, "prefork")])
+def test_what_is_cut_off_is_stored_and_told_as_python_does(start, lane, app, redis, late, pool):
+    theirs = cut_off(start, lane, python_worker, task_acks_late=late)
+    own = Lane(app, redis, f"{lane.queue}-rust")
+    ours = cut_off(start, own, rust_worker, task_acks_late=late, worker_pool=pool)
     assert ours[:3] == theirs[:3]
     same(theirs[3], ours[3])
 
