@@ -8,13 +8,14 @@ import urllib.error
 import urllib.request
 
 import pytest
-from celery import uuid
+from celery import chord, uuid
 from celery.exceptions import TimeLimitExceeded
 from celery.utils.nodenames import default_nodename, host_format, node_format
 
 from conftest import client
 from support.commands import BOTH, Command, rust
 from support.lane import Lane, full_name
+from support.monitor import monitoring
 from support.redis_server import free_port
 from support.twins import UUID
 from support.waiting import until
@@ -76,10 +77,14 @@ def test_signals_end_both_with_the_same_code(launch, number):
     assert "worker: Warm shutdown (MainProcess)" in workers[1].logged()
 
 
-@pytest.mark.parametrize("option", ["-B", "--beat", "-D", "--detach"])
-def test_what_a_rust_worker_does_not_do_is_refused_with_advice(launch, option):
-    command = launch(rust, option)
-    assert command.wait() == 2 and re.search("run a beat|systemd", command.logged())
+@pytest.mark.parametrize("options, advice", [
+    (["-B"], "run a beat"), (["--beat"], "run a beat"), (["-D"], "systemd"),
+    (["--detach"], "systemd"), (["-I", "module"], "Worker::task"),
+    (["--", "worker.prefetch_multiplier=2"], "CELERY_WORKER_"),
+], ids=str)
+def test_what_a_rust_worker_does_not_do_is_refused_with_advice(launch, options, advice):
+    command = launch(rust, *options)
+    assert command.wait() == 2 and advice in command.logged()
 
 
 @ANY_KIND
@@ -148,6 +153,80 @@ def test_options_reach_the_worker(launch, own, kind):
     stats = until(lambda: own.app.control.inspect(timeout=2).stats(), "it answers")["w1@box"]
     assert stats["pool"]["timeouts"] == [20.5, 30]
     assert stats["pool"]["max-concurrency"] == 3 and stats["prefetch_count"] == 6
+
+
+def inspected(own, worker, what):
+    """An answer of the only worker."""
+    answer = until(lambda: getattr(own.app.control.inspect(timeout=2), what)(), "it answers")
+    return answer["w1@box"]
+
+
+#: Click's variables of options that are no settings.
+VARIABLES = {
+    "CELERY_WORKER_HOSTNAME": "w1@box", "CELERY_WORKER_QUEUES": "own,own,other",
+    "CELERY_WORKER_EXCLUDE_QUEUES": "other", "CELERY_WORKER_LOGLEVEL": "INFO",
+    "CELERY_WORKER_PIDFILE": "%n.pid", "CELERY_WORKER_LOGFILE": "%n.log",
+    "CELERY_WORKER_AUTOSCALE": "3", "CELERY_WORKER_TIME_LIMIT": "30",
+    "CELERY_WORKER_SOFT_TIME_LIMIT": "20.5", "CELERY_WORKER_TASK_EVENTS": "1",
+    "CELERY_WORKER_WITHOUT_MINGLE": "yes", "CELERY_WORKER_PURGE": "true",
+}
+
+
+def test_options_come_from_the_environment_as_with_celery(launch, own, tmp_path):
+    seen = []
+    for kind in BOTH:
+        own.send("identity", "old")
+        worker = launch(kind, **VARIABLES)
+        log = tmp_path / "w1.log"
+        until(lambda: log.exists() and "w1@box ready." in log.read_text(), "it is ready", 20)
+        stats = inspected(own, worker, "stats")
+        assert (tmp_path / "w1.pid").read_text() == f"{worker.pid}\n"
+        bounds = {name: stats["autoscaler"][name] for name in ("max", "min")}
+        queues = [queue["name"] for queue in inspected(own, worker, "active_queues")]
+        events = own.app.control.broadcast("enable_events", reply=True, timeout=2)
+        seen.append((stats["pool"]["timeouts"], bounds, queues, events, own.waiting(),
+                     "purge: Erased 1 message " in worker.printed(), "mingle" in log.read_text()))
+        worker.end(signal.SIGTERM)
+        log.unlink()
+    assert seen[1] == seen[0]
+    assert seen[1][:3] == ([20.5, 30], {"max": 3, "min": 0}, ["own"])
+    assert seen[1][4:] == (0, True, False)
+
+
+@ANY_KIND
+def test_an_option_goes_before_its_variable_and_the_last_one_holds(launch, own, kind):
+    environment = {**VARIABLES, "CELERY_WORKER_LOGFILE": "", "CELERY_WORKER_AUTOSCALE": ""}
+    options = ["-Q", "first", "-Q", "second,own", "-X", "second", "-c", "2", "-c", "3"]
+    worker = launch(kind, *options, **environment).until_ready()
+    assert [queue["name"] for queue in inspected(own, worker, "active_queues")] == ["own"]
+    assert inspected(own, worker, "stats")["pool"]["max-concurrency"] == 3
+
+
+@ANY_KIND
+def test_a_wrong_variable_is_a_wrong_option(launch, kind):
+    assert launch(kind, CELERY_WORKER_AUTOSCALE="x").wait() == 2
+    assert launch(kind, CELERY_WORKER_PURGE="perhaps").wait() == 2
+
+
+@ANY_KIND
+def test_heartbeats_come_as_often_as_is_asked(launch, own, kind):
+    with monitoring(own.app) as monitor:
+        launch(kind, "-n", "w1@box", "--heartbeat-interval", 1, "-l", "INFO").until_ready()
+        until(lambda: len(monitor.of_worker("w1@box", "worker-heartbeat")) > 1, "two of them")
+        online, *_ = monitor.of_worker("w1@box", "worker-online")
+    assert online["freq"] == 1.0
+
+
+@ANY_KIND
+def test_without_prefetch_messages_wait_in_their_queue(launch, own, kind):
+    worker = launch(kind, "-Q", "own", "-n", "w1@box", "-c", "1", "--disable-prefetch", "-l", "INFO")
+    worker.until_ready()
+    running = own.send("delayed_sum", [1, 2], 3)
+    until(lambda: own.waiting() == 0, "it runs")
+    others = [own.send("identity", n) for n in range(3)]
+    inspected(own, worker, "ping")
+    assert own.waiting() == 3 and not running.ready()
+    assert [result.get(timeout=10) for result in others] == [0, 1, 2]
 
 
 # ---- What it prints and logs
@@ -239,6 +318,46 @@ def test_tasks_are_logged_in_celerys_words(launch, own):
     assert logs[1]["failure"][-1] == (
         "[ERROR] Task t.integration.tasks.raise_error[<id>] "
         "raised unexpected: ValueError('deliberate error')")
+
+
+#: Commands whose effects are logged, or why they have none.
+STEERING = [
+    ("time_limit", {"task_name": full_name("add"), "soft": 10, "hard": 20.5}),
+    ("time_limit", {"task_name": full_name("add")}),
+    ("time_limit", {"task_name": "unknown"}),
+    ("rate_limit", {"task_name": full_name("add"), "rate_limit": "10/m"}),
+    ("rate_limit", {"task_name": full_name("add"), "rate_limit": "0"}),
+    ("rate_limit", {"task_name": full_name("add"), "rate_limit": 0}),
+    ("rate_limit", {"task_name": "unknown", "rate_limit": 1}),
+    ("rate_limit", {"task_name": full_name("add"), "rate_limit": "1/y"}),
+    ("no_such_command", {}),
+]
+
+
+def test_commands_are_logged_in_celerys_words(launch, own):
+    logs = []
+    for kind in BOTH:
+        worker = launch(kind, "-n", "w1@box", "-l", "INFO").until_ready()
+        before = len(entries(worker.logged()))
+        answers = [own.app.control.broadcast(command, arguments=arguments, reply=True,
+                                             destination=["w1@box"], timeout=5, limit=1)
+                   for command, arguments in STEERING]
+        logs.append((answers, [comparable(line) for line in entries(worker.logged())[before:]]))
+        worker.end(signal.SIGTERM)
+    assert logs[1] == logs[0]
+    assert len(logs[1][1]) == len(STEERING)
+
+
+def test_a_failed_chord_is_logged_in_celerys_words(launch, own):
+    logs = []
+    for kind in BOTH:
+        worker = launch(kind, "-Q", "own", "-n", "w1@box", "-l", "INFO").until_ready()
+        task = lambda name, *args: own.app.signature(full_name(name), args, queue="own")
+        chord([task("raise_error"), task("add", 1, 1)], task("tsum"), app=own.app).delay()
+        failed = lambda: [line for line in entries(worker.logged()) if "Chord " in line]
+        logs.append([comparable(line) for line in until(failed, "it fails")])
+        worker.end(signal.SIGTERM)
+    assert logs[1] == logs[0]
 
 
 def test_logs_can_be_json(launch, own):

@@ -8,6 +8,8 @@ from celery.exceptions import TaskRevokedError, TimeLimitExceeded
 from kombu import Exchange
 
 from support.lane import Lane
+from support.monitor import monitoring
+from support.twins import UUID
 from support.waiting import until
 from support.workers import python_worker, rust_worker
 
@@ -52,6 +54,7 @@ def steered(app, redis, tmp_path_factory):
 COMMANDS = [
     ("rate_limit", {"task_name": IDENTITY, "rate_limit": "10/m"}),
     ("rate_limit", {"task_name": IDENTITY, "rate_limit": 0}),
+    ("rate_limit", {"task_name": IDENTITY, "rate_limit": "0"}),
     ("rate_limit", {"task_name": IDENTITY, "rate_limit": "x/m"}),
     ("rate_limit", {"task_name": IDENTITY, "rate_limit": "1/y"}),
     ("rate_limit", {"task_name": "unknown", "rate_limit": "1/s"}),
@@ -343,3 +346,36 @@ def test_a_rust_client_revokes(rust, python):
     rust.call("interop.revoke", result.id)
     with pytest.raises(TaskRevokedError):
         result.get(timeout=10)
+
+
+#: A task that ends at its soft limit, and one that looks after it.
+AT_SOFT_LIMIT = [("sleeping", [60], {}), ("delayed_sum_with_soft_guard", [[1, 2]], {"pause_time": 60})]
+
+
+def softened(start, lane, kind, **options):
+    """What becomes of tasks that are terminated by the signal of the soft limit."""
+    worker = start(kind, lane, concurrency=1, options=["-E"], **options)
+    ends = []
+    with monitoring(lane.app) as monitor:
+        for name, args, kwargs in AT_SOFT_LIMIT:
+            result = lane.apply(name, args, kwargs)
+            running(lane, result)
+            answer = ask(lane, worker, "revoke", task_id=result.id, terminate=True, signal="SIGUSR1")
+            last, state = ("task-succeeded", "SUCCESS") if kwargs else ("task-failed", "FAILURE")
+            of_task = lambda: monitor.of_task(result.id)
+            until(lambda: any(event["type"] == last for event in of_task()), "it ends")
+            # Which of its two states Python stores last is chance.
+            states = {state} if kind is rust_worker else {state, "REVOKED"}
+            assert status(lane, result) in states
+            ends.append((UUID.sub("<id>", answer["ok"]), [event["type"] for event in of_task()],
+                         [event.get("signum") for event in of_task()]))
+    # The worker goes on, and so does the child.
+    assert lane.call("identity", 1) == 1
+    return ends
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_usr1_ends_a_task_as_its_soft_limit_does(start, lane, app, redis, pool):
+    theirs = softened(start, lane, python_worker)
+    own = Lane(app, redis, f"{lane.queue}-rust")
+    assert softened(start, own, rust_worker, settings={"worker_pool": pool}) == theirs

@@ -290,7 +290,7 @@ def test_a_task_that_computes_is_terminated_as_by_python(both, monitor, name):
     same(*[told(monitor, lane, result.id) for lane, result in zip(both, results)])
 
 
-@pytest.mark.parametrize("name", ["INT", "USR1"])
+@pytest.mark.parametrize("name", ["INT", "USR2"])
 def test_a_task_that_computes_is_terminated_by_any_signal(rust, name):
     terminated(rust, name)
 

@@ -51,8 +51,8 @@ def rust_worker(redis, effects, directory, node, queues, concurrency=8, settings
 
 
 def python_worker(redis, effects, directory, node, queues, concurrency=2, settings=None,
-                  options=(), app="support.app"):
-    argv = [sys.executable, "-m", "celery", "-A", app, "worker",
+                  options=(), app="support.app", program=(sys.executable, "-m", "celery")):
+    argv = [*program, "-A", app, "worker",
             "-n", f"{node}@test", "-c", concurrency, "-Q", ",".join(queues),
             "--loglevel", "INFO", *options]
     env = environment(redis, effects)

@@ -1,9 +1,14 @@
 //! The options of a worker.
 
-use clap::Args;
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, Args};
 
 use super::values::{
-    Autoscale, Concurrency, Optimization, Pool, Refused, no_beat, no_detach, nodename, seconds,
+    Autoscale, Concurrency, Optimization, Pool, Refused, no_beat, no_detach, no_include,
+    no_settings, nodename, seconds, switch,
 };
 use crate::Worker;
 use crate::config::Settings;
@@ -11,7 +16,11 @@ use crate::log::LEVELS;
 
 /// The options of `celery worker`. What is given here goes before the
 /// environment, which goes before the configuration's file.
+///
+/// What is given twice holds as it is given last. An option that is no setting
+/// has the variable that it has with Celery: `CELERY_WORKER_QUEUES`.
 #[derive(Clone, Debug, Args)]
+#[command(args_override_self = true, mut_args = unless_empty)]
 pub struct WorkerArgs {
     /// Where messages come from [default: broker_url]
     #[arg(short, long, value_name = "URL")]
@@ -22,12 +31,13 @@ pub struct WorkerArgs {
 
     /// The nodename, celery@%h if not given; %h is the host, %n its first part,
     /// %d its domain
-    #[arg(short = 'n', long, value_name = "NAME@HOST", value_parser = nodename, help_heading = WORKER)]
+    #[arg(short = 'n', long, value_name = "NAME@HOST", value_parser = nodename, env = "CELERY_WORKER_HOSTNAME", help_heading = WORKER)]
     pub hostname: Option<String>,
     /// How much is logged; RUST_LOG wins over it
     #[arg(
         short,
         long,
+        env = "CELERY_WORKER_LOGLEVEL",
         value_parser = LEVELS,
         ignore_case = true,
         default_value = "info",
@@ -35,24 +45,28 @@ pub struct WorkerArgs {
     )]
     pub loglevel: String,
     /// Log into this file, with %h, %n, %d of the nodename [default: stderr]
-    #[arg(short = 'f', long, value_name = "FILE", help_heading = WORKER)]
+    #[arg(short = 'f', long, value_name = "FILE", env = "CELERY_WORKER_LOGFILE", help_heading = WORKER)]
     pub logfile: Option<String>,
     /// Write the process's id here, and refuse to run while the process there
     /// lives; %h, %n, %d of the nodename
-    #[arg(long, value_name = "FILE", help_heading = WORKER)]
+    #[arg(long, value_name = "FILE", env = "CELERY_WORKER_PIDFILE", help_heading = WORKER)]
     pub pidfile: Option<String>,
     /// Keep revoked ids in this file over a restart; %h, %n, %d of the nodename
     /// [default: worker_state_db]
-    #[arg(short = 'S', long, value_name = "FILE", help_heading = WORKER)]
+    #[arg(short = 'S', long, value_name = "FILE", env = "CELERY_WORKER_STATEDB", help_heading = WORKER)]
     pub statedb: Option<String>,
     /// Taken for Celery's sake: both are the same here. All slots share one
     /// queue, and a task goes to the first that is free
-    #[arg(short = 'O', long, value_enum, default_value = "default", help_heading = WORKER)]
+    #[arg(short = 'O', long, value_enum, default_value = "default", env = "CELERY_WORKER_OPTIMIZATION", help_heading = WORKER)]
     pub optimization: Optimization,
     /// Messages reserved for each slot; 0 is without bound
     /// [default: worker_prefetch_multiplier]
     #[arg(long, value_name = "N", help_heading = WORKER)]
     pub prefetch_multiplier: Option<usize>,
+    /// Reserve no message before a slot is free for it: a prefetch multiplier
+    /// of 1
+    #[arg(long, env = "CELERY_WORKER_DISABLE_PREFETCH", value_parser = switch, help_heading = WORKER)]
+    pub disable_prefetch: bool,
     /// Answer /health and /metrics at this address [default: worker_http]
     #[arg(long, value_name = "HOST:PORT", help_heading = WORKER)]
     pub http: Option<String>,
@@ -65,7 +79,7 @@ pub struct WorkerArgs {
     #[arg(short, long, value_name = "N", help_heading = POOL)]
     pub concurrency: Option<Concurrency>,
     /// The most and the fewest tasks that run at once, as the load demands
-    #[arg(long, value_name = "MAX,MIN", help_heading = POOL)]
+    #[arg(long, value_name = "MAX,MIN", env = "CELERY_WORKER_AUTOSCALE", help_heading = POOL)]
     pub autoscale: Option<Autoscale>,
     /// Where tasks run: in this process, or each in a child process of its own
     /// [default: worker_pool]
@@ -80,34 +94,37 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "KIB", help_heading = POOL)]
     pub max_memory_per_child: Option<u64>,
     /// Tell monitors what becomes of tasks [default: worker_send_task_events]
-    #[arg(short = 'E', long, visible_alias = "events", help_heading = POOL)]
+    #[arg(short = 'E', long, visible_alias = "events", env = "CELERY_WORKER_TASK_EVENTS", value_parser = switch, help_heading = POOL)]
     pub task_events: bool,
     /// End a task that runs for longer [default: task_time_limit]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = POOL)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "CELERY_WORKER_TIME_LIMIT", help_heading = POOL)]
     pub time_limit: Option<f64>,
     /// Tell a task that runs for longer to end [default: task_soft_time_limit]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = POOL)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "CELERY_WORKER_SOFT_TIME_LIMIT", help_heading = POOL)]
     pub soft_time_limit: Option<f64>,
 
     /// The queues to consume, with commas between [default: task_queues]
-    #[arg(short = 'Q', long, value_delimiter = ',', help_heading = QUEUES)]
+    #[arg(short = 'Q', long, value_delimiter = ',', num_args = 1, action = ArgAction::Set, env = "CELERY_WORKER_QUEUES", help_heading = QUEUES)]
     pub queues: Vec<String>,
     /// The queues of these not to consume
-    #[arg(short = 'X', long, value_delimiter = ',', value_name = "QUEUES", help_heading = QUEUES)]
+    #[arg(short = 'X', long, value_delimiter = ',', num_args = 1, action = ArgAction::Set, value_name = "QUEUES", env = "CELERY_WORKER_EXCLUDE_QUEUES", help_heading = QUEUES)]
     pub exclude_queues: Vec<String>,
     /// Delete what waits in the queues before the start. There is no way back
-    #[arg(long, visible_alias = "discard", help_heading = QUEUES)]
+    #[arg(long, visible_alias = "discard", env = "CELERY_WORKER_PURGE", value_parser = switch, help_heading = QUEUES)]
     pub purge: bool,
 
     /// Do not watch other workers
-    #[arg(long, help_heading = FEATURES)]
+    #[arg(long, env = "CELERY_WORKER_WITHOUT_GOSSIP", value_parser = switch, help_heading = FEATURES)]
     pub without_gossip: bool,
     /// Do not ask other workers at start what they know to be revoked
-    #[arg(long, help_heading = FEATURES)]
+    #[arg(long, env = "CELERY_WORKER_WITHOUT_MINGLE", value_parser = switch, help_heading = FEATURES)]
     pub without_mingle: bool,
     /// Send no heartbeats
-    #[arg(long, help_heading = FEATURES)]
+    #[arg(long, env = "CELERY_WORKER_WITHOUT_HEARTBEAT", value_parser = switch, help_heading = FEATURES)]
     pub without_heartbeat: bool,
+    /// Seconds between two heartbeats; 0 is 2
+    #[arg(long, env = "CELERY_WORKER_HEARTBEAT_INTERVAL", value_name = "SECONDS", help_heading = FEATURES)]
+    pub heartbeat_interval: Option<u32>,
 
     #[expect(missing_docs, reason = "an option that is only there to be refused")]
     #[arg(short = 'B', long, hide = true, num_args = 0, default_missing_value = "", value_parser = no_beat)]
@@ -115,12 +132,27 @@ pub struct WorkerArgs {
     #[expect(missing_docs, reason = "an option that is only there to be refused")]
     #[arg(short = 'D', long, hide = true, num_args = 0, default_missing_value = "", value_parser = no_detach)]
     pub detach: Option<Refused>,
+    #[expect(missing_docs, reason = "an option that is only there to be refused")]
+    #[arg(short = 'I', long, hide = true, value_parser = no_include)]
+    pub include: Option<Refused>,
+    #[expect(missing_docs, reason = "arguments that are only there to be refused")]
+    #[arg(last = true, hide = true, value_parser = no_settings)]
+    pub settings: Vec<Refused>,
 }
 
 const WORKER: &str = "Worker options";
 const POOL: &str = "Pool options";
 const QUEUES: &str = "Queue options";
 const FEATURES: &str = "Features";
+
+/// An empty variable is none, as for click.
+fn unless_empty(arg: Arg) -> Arg {
+    let empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    match arg.get_env().is_some_and(empty) {
+        true => arg.env(Resettable::Reset),
+        false => arg,
+    }
+}
 
 impl WorkerArgs {
     /// Lays what is given over the settings; to be done before the
@@ -148,7 +180,8 @@ impl WorkerArgs {
         let (tasks, memory) = (self.max_tasks_per_child, self.max_memory_per_child);
         settings.worker_max_tasks_per_child = tasks.or(settings.worker_max_tasks_per_child);
         settings.worker_max_memory_per_child = memory.or(settings.worker_max_memory_per_child);
-        if let Some(multiplier) = self.prefetch_multiplier {
+        let alone = self.disable_prefetch.then_some(1);
+        if let Some(multiplier) = alone.or(self.prefetch_multiplier) {
             settings.worker_prefetch_multiplier = multiplier;
         }
         settings.worker_send_task_events |= self.task_events;
@@ -173,6 +206,9 @@ impl WorkerArgs {
         }
         if self.without_mingle {
             worker = worker.without_mingle();
+        }
+        if let Some(seconds) = self.heartbeat_interval.filter(|&seconds| seconds > 0) {
+            worker = worker.heartbeat_interval(Duration::from_secs(seconds.into()));
         }
         if self.without_heartbeat {
             worker = worker.without_heartbeat();
@@ -240,16 +276,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_last_holds() -> Result<(), clap::Error> {
+        let args = parse(&["-Q", "a,b", "-c", "1", "-Q", "c,d", "-c", "2"])?;
+        assert_eq!(args.queues, ["c", "d"]);
+        assert_eq!(args.concurrency, Some(Concurrency::Slots(2)));
+        Ok(())
+    }
+
+    #[derive(Parser)]
+    struct WithCommands {
+        #[command(flatten)]
+        worker: WorkerArgs,
+        #[command(subcommand)]
+        command: Option<Commands>,
+    }
+
+    #[derive(clap::Subcommand)]
+    enum Commands {
+        Worker(Box<WorkerArgs>),
+    }
+
+    #[test]
+    fn a_program_may_have_commands_beside_the_options() -> Result<(), clap::Error> {
+        <WithCommands as clap::CommandFactory>::command().debug_assert();
+        let cli = WithCommands::try_parse_from(["workers", "worker", "-Q", "a"])?;
+        assert!(cli.worker.queues.is_empty());
+        assert!(matches!(cli.command, Some(Commands::Worker(args)) if args.queues == ["a"]));
+        Ok(())
+    }
+
+    #[test]
     fn what_is_not_there_says_what_to_do() {
-        let refusal = |option| parse(&[option]).err().map(|error| error.to_string());
-        let says = |option, advice| {
-            let said = refusal(option);
+        let refusal = |options: &[&str]| parse(options).err().map(|error| error.to_string());
+        let says = |options: &[&str], advice: &str| {
+            let said = refusal(options);
             assert!(
                 said.as_ref().is_some_and(|said| said.contains(advice)),
                 "{said:?}"
             );
         };
-        says("-B", "run a beat of its own");
-        says("-D", "systemd");
+        says(&["-B"], "run a beat of its own");
+        says(&["-D"], "systemd");
+        says(&["-I", "module"], "Worker::task");
+        says(&["--", "worker.concurrency=2"], "CELERY_WORKER_CONCURRENCY");
     }
 }

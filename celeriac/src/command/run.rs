@@ -1,8 +1,9 @@
 //! From the options to the exit code.
 
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -10,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use super::{WorkerArgs, http};
 use crate::nodename::{UnknownKey, default_nodename, node_format};
 use crate::pidfile::{self, Pidfile, PidfileError};
-use crate::worker::{Shutdown, is_child};
+use crate::worker::{Shutdown, cry_on_usr1, is_child};
 use crate::{Error, Worker, log};
 
 /// What is left to do after the worker may take so long.
@@ -41,6 +42,9 @@ pub enum CommandError {
         /// What the system said.
         source: io::Error,
     },
+    /// The program cannot be started again after HUP.
+    #[error("cannot start again: {0}")]
+    Restart(io::Error),
     /// The worker cannot work.
     #[error(transparent)]
     Worker(#[from] Error),
@@ -75,7 +79,7 @@ impl WorkerArgs {
             worker.run().await?;
             return Ok(ExitCode::SUCCESS);
         }
-        let _pidfile = match self.lock(&worker) {
+        let pidfile = match self.lock(&worker) {
             Err(CommandError::Pidfile(locked @ PidfileError::Locked { .. })) => {
                 eprintln!("ERROR: {locked}");
                 return Ok(ExitCode::from(pidfile::LOCKED));
@@ -86,15 +90,21 @@ impl WorkerArgs {
         let soft = Duration::try_from_secs_f64(settings.worker_soft_shutdown_timeout);
         let http = settings.worker_http.as_deref();
         // Answered for as long as this lives.
-        let _http = http
+        let answering = http
             .map(|address| http::serve(address, &worker))
             .transpose()?;
         if self.purge {
             purge(&worker).await?;
         }
         self.greet(&worker);
-        let shutdown = Shutdown::on_signals(soft.unwrap_or_default())?;
+        cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;
+        let shutdown = Shutdown::on_signals_or_hangup(soft.unwrap_or_default())?;
         let ended = worker.run_until(shutdown.clone()).await;
+        if ended.is_ok() && shutdown.is_restart() {
+            // What takes this process's place has both of its own.
+            drop((pidfile, answering));
+            return Err(CommandError::Restart(start_again()));
+        }
         let well = ended.is_ok() && !shutdown.is_interrupted();
         insist_on_the_end(well);
         match ended {
@@ -127,6 +137,15 @@ fn insist_on_the_end(well: bool) {
         std::thread::sleep(FAREWELL);
         std::process::exit(i32::from(!well));
     });
+}
+
+/// Has the program that was called, which may be a newer one by now, take this
+/// process's place, with the same arguments; returns only if it cannot.
+fn start_again() -> io::Error {
+    let mut words = std::env::args_os();
+    Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .exec()
 }
 
 async fn purge(worker: &Worker) -> Result<(), Error> {

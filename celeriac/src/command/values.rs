@@ -98,6 +98,25 @@ pub(super) fn no_detach(_: &str) -> Result<Refused, &'static str> {
     Err("a worker stays in the foreground: systemd or a container puts it into the background")
 }
 
+pub(super) fn no_include(_: &str) -> Result<Refused, &'static str> {
+    Err("a program has its tasks in it, and loads no modules: Worker::task registers them")
+}
+
+pub(super) fn no_settings(_: &str) -> Result<Refused, &'static str> {
+    Err(
+        "settings are in the configuration's file, or in the environment: CELERY_WORKER_CONCURRENCY=2",
+    )
+}
+
+/// A switch in the environment, in click's words.
+pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.trim().to_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => Err("must be true or false"),
+    }
+}
+
 /// `-n`, expanded.
 pub(super) fn nodename(text: &str) -> Result<String, UnknownKey> {
     host_format(&default_nodename(Some(text)))

@@ -62,16 +62,26 @@ impl Answer {
 
 /// Why a command is not carried out.
 #[derive(Debug)]
-pub(super) struct Refusal(pub String);
+pub(super) struct Refusal {
+    pub text: String,
+    /// Whether Python would raise it; it is logged then.
+    pub raised: bool,
+}
 
 impl Refusal {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            raised: false,
+        }
     }
 
     /// The `repr` of an exception that Python would raise.
     pub fn python(class: &str, message: &str) -> Self {
-        Self(Failure::new(class, message).repr())
+        Self {
+            text: Failure::new(class, message).repr(),
+            raised: true,
+        }
     }
 }
 

@@ -51,8 +51,10 @@ fn handle(shared: &Arc<Shared>, command: Command) {
     tracing::debug!("pidbox received method {method}");
     let arguments = Arguments::new(&method, arguments.unwrap_or_default());
     let answer = carry_out(shared, &method, &arguments).unwrap_or_else(|refusal| {
-        tracing::error!("Control command {method} refused: {}", refusal.0);
-        Answer::Now(json!({"error": refusal.0}))
+        if refusal.raised {
+            tracing::error!("pidbox command error: {}", refusal.text);
+        }
+        Answer::Now(json!({"error": refusal.text}))
     });
     let shared = Arc::clone(shared);
     tokio::spawn(async move {

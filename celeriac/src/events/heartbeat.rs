@@ -8,8 +8,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{Dispatcher, Software};
 use crate::worker::Shared;
 
-/// Seconds between two heartbeats.
-const FREQUENCY: f64 = 2.0;
+/// What is between two heartbeats if nobody says otherwise.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
 /// The farewell may not hold up the end for longer.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -25,9 +25,9 @@ struct Heartbeat {
 }
 
 impl Heartbeat {
-    fn of(shared: &Shared) -> Self {
+    fn of(shared: &Shared, interval: Duration) -> Self {
         Self {
-            freq: FREQUENCY,
+            freq: interval.as_secs_f64(),
             active: shared.requests.active(),
             processed: shared.requests.processed(),
             loadavg: load_average(),
@@ -37,13 +37,17 @@ impl Heartbeat {
 }
 
 /// Says that the worker is there, and again and again, until aborted.
-pub(crate) async fn beat(shared: &Shared) {
-    let mut ticks = interval(Duration::from_secs_f64(FREQUENCY));
+pub(crate) async fn beat(shared: &Shared, every: Duration) {
+    let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut kind = "worker-online";
     loop {
         ticks.tick().await;
-        match shared.events.worker(kind, Heartbeat::of(shared)).await {
+        match shared
+            .events
+            .worker(kind, Heartbeat::of(shared, every))
+            .await
+        {
             Ok(()) => kind = "worker-heartbeat",
             Err(error) => {
                 tracing::debug!(%error, "cannot send a heartbeat");
@@ -54,10 +58,10 @@ pub(crate) async fn beat(shared: &Shared) {
 }
 
 /// Says that the worker leaves.
-pub(crate) async fn leave(shared: &Shared) {
+pub(crate) async fn leave(shared: &Shared, interval: Duration) {
     let farewell = async {
         shared.events.flush().await?;
-        let last = Heartbeat::of(shared);
+        let last = Heartbeat::of(shared, interval);
         shared.events.worker("worker-offline", last).await
     };
     // Who watches notices without it, too, only later.
@@ -66,7 +70,7 @@ pub(crate) async fn leave(shared: &Shared) {
     }
 }
 
-/// Tells what is left to tell, of a worker that has sent no heartbeats.
+/// Tells what is left to tell of tasks.
 pub(crate) async fn leave_unsaid(shared: &Shared) {
     if !matches!(timeout(FAREWELL, shared.events.flush()).await, Ok(Ok(()))) {
         tracing::debug!("cannot send the last events");

@@ -44,6 +44,8 @@ pub enum TaskEvent {
         /// Whether it came too late.
         expired: bool,
     },
+    /// A cold shutdown has cut it off.
+    Cancelled {},
     /// It will run again.
     Retried {
         /// The cause's `repr`.
@@ -63,6 +65,7 @@ impl TaskEvent {
             Self::Failed { .. } => "task-failed",
             Self::Rejected { .. } => "task-rejected",
             Self::Revoked { .. } => "task-revoked",
+            Self::Cancelled {} => "task-cancelled",
             Self::Retried { .. } => "task-retried",
         }
     }

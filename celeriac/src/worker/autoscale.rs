@@ -24,6 +24,13 @@ struct State {
     grown: Instant,
 }
 
+impl State {
+    /// How many slots so many requests take: one at least.
+    fn fit(&self, load: usize) -> usize {
+        load.max(self.min).min(self.max).max(1)
+    }
+}
+
 impl Autoscaler {
     pub fn new((max, min): (usize, usize)) -> Self {
         Self(Mutex::new(State {
@@ -36,16 +43,16 @@ impl Autoscaler {
     /// Sets other bounds; answers those of now, the upper one first.
     pub fn update(&self, pool: &Pool, max: Option<usize>, min: Option<usize>) -> (usize, usize) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.min = min.unwrap_or(state.min).max(1);
-        state.max = max.unwrap_or(state.max).max(1);
-        resize(pool, pool.size().max(state.min).min(state.max));
+        state.min = min.unwrap_or(state.min);
+        state.max = max.unwrap_or(state.max);
+        resize(pool, state.fit(pool.size()));
         (state.max, state.min)
     }
 
     /// Fits the pool to so many requests.
     fn scale(&self, pool: &Pool, load: usize) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (size, fit) = (pool.size(), load.max(state.min).min(state.max));
+        let (size, fit) = (pool.size(), state.fit(load));
         if fit > size {
             state.grown = Instant::now();
             resize(pool, fit);

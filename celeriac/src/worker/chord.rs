@@ -118,7 +118,7 @@ impl Settlement<'_> {
                 chord_error(format!("Callback error: {error}"), None)
             }
         };
-        tracing::error!("Chord '{group_id}' raised: {failure}");
+        tracing::error!("Chord '{group_id}' raised: {}", failure.repr());
         self.fail_body(body, &failure, errbacks).await?;
         let fail = || store.fail_chord(group_id);
         insist(shared, "fail a chord", fail).await

@@ -1,6 +1,7 @@
 //! One message's life: decode, *known? revoked?*, eta, rate limit, slot, run,
 //! settle; and what monitors are told meanwhile.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::metrics::Stopwatch;
 use super::outcome::Ending;
 use super::pool::Slot;
 use super::process::Lease;
-use super::requests::Place;
+use super::requests::{Place, SOFT_LIMIT};
 use super::settle::{GaveUp, Outcome, Revocation, Settlement, bury};
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
@@ -278,12 +279,25 @@ impl<'a> Life<'a> {
     /// cut off by a cold shutdown.
     async fn ended(&self, child: Option<Lease>) -> Option<(Outcome, Option<i32>)> {
         tokio::select! {
-            // What has ended has ended, whatever else happens then.
             biased;
+            never = self.tell_when_softened() => match never {},
+            // What has ended has ended, whatever else happens then.
             outcome = self.outcome(child) => Some((outcome, None)),
             signum = self.place.terminated() => Some((Outcome::Revoked(Revocation::Terminated), Some(signum))),
             () = self.shared().shutdown.cold() => None,
         }
+    }
+
+    /// Tells monitors, as Python does, that a task has been revoked which is to
+    /// end as it does at its soft limit.
+    async fn tell_when_softened(&self) -> Infallible {
+        self.place.softened().await;
+        self.tell(&TaskEvent::Revoked {
+            terminated: true,
+            signum: Some(SOFT_LIMIT),
+            expired: false,
+        });
+        std::future::pending().await
     }
 
     async fn outcome(&self, child: Option<Lease>) -> Outcome {
@@ -294,7 +308,10 @@ impl<'a> Life<'a> {
                 let message = settlement.message();
                 child.run(message, context, limits, &self.place).await
             }
-            None => limits::run(settlement.task(), context, limits).await,
+            None => {
+                let told = self.place.softened();
+                limits::run(settlement.task(), context, limits, told).await
+            }
         }
     }
 
@@ -333,13 +350,15 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// A cold shutdown: what is not acknowledged yet runs again elsewhere.
+    /// A cold shutdown: what is not acknowledged yet runs again elsewhere; of
+    /// the rest it is told that it might be.
     async fn abandon(&self) -> Result<(), GaveUp> {
         let headers = self.request().headers();
         tracing::warn!("Task {}[{}] was cut off", headers.shown(), headers.id);
+        self.tell(&TaskEvent::Cancelled {});
         match self.settlement.acks_late() {
             true => self.settlement.requeue().await,
-            false => Ok(()),
+            false => self.settlement.cancel().await,
         }
     }
 }

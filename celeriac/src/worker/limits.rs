@@ -38,8 +38,13 @@ impl Limits {
 }
 
 /// Runs the task once. A panic is a failure; a limit drops the run at its
-/// next await.
-pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outcome {
+/// next await. `told`: ends when somebody wants the soft limit to be here.
+pub(super) async fn run(
+    task: &Task,
+    context: &Context,
+    limits: Limits,
+    told: impl Future<Output = ()>,
+) -> Outcome {
     let body = AssertUnwindSafe(task.run(context.clone())).catch_unwind();
     tokio::select! {
         biased;
@@ -47,7 +52,7 @@ pub(super) async fn run(task: &Task, context: &Context, limits: Limits) -> Outco
             Ok(result) => Outcome::from(result),
             Err(panic) => Outcome::Failure(panicked(&*panic)),
         },
-        () = soft_limit(context, limits.soft) => soft_limit_exceeded(),
+        () = soft_limit(context, limits.soft, told) => soft_limit_exceeded(),
         () = after(limits.hard) => Outcome::TimeLimitExceeded(limits.hard.unwrap_or_default()),
     }
 }
@@ -58,15 +63,22 @@ pub(super) fn soft_limit_exceeded() -> Outcome {
     Outcome::Failure(Failure::with_args(class, Vec::new()))
 }
 
-/// Strikes at the soft limit; ends only if the task does not look after it.
-pub(super) async fn soft_limit(context: &Context, limit: Option<f64>) {
-    after(limit).await;
-    tracing::warn!(
-        "Soft time limit ({}s) exceeded for {}[{}]",
-        limit.unwrap_or_default(),
-        context.headers().shown(),
-        context.id()
-    );
+/// Strikes at the soft limit, and when it is `told` to; ends only if the task
+/// does not look after it.
+pub(super) async fn soft_limit(
+    context: &Context,
+    limit: Option<f64>,
+    told: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = after(limit) => tracing::warn!(
+            "Soft time limit ({}s) exceeded for {}[{}]",
+            limit.unwrap_or_default(),
+            context.headers().shown(),
+            context.id()
+        ),
+        () = told => {}
+    }
     if context.strike_soft_limit() {
         pending::<()>().await;
     }

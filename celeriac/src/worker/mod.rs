@@ -22,7 +22,7 @@
 //! - `banner`: who it is, for people
 //! - `services`: what goes on beside the messages, on a thread of its own
 //! - `shared`: what these parts share
-//! - [`Shutdown`]: warm and cold
+//! - [`Shutdown`], `signals`: warm and cold, and who says so
 
 mod acks;
 pub(crate) mod autoscale;
@@ -47,11 +47,13 @@ mod services;
 mod settle;
 mod shared;
 mod shutdown;
+mod signals;
 mod state_db;
 mod stop;
 pub(crate) mod tuning;
 
 use std::any::{Any, TypeId};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +72,7 @@ pub(crate) use process::child::is_child;
 pub use settle::{Outcome, Revocation};
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
+pub(crate) use signals::cry_on_usr1;
 
 use process::Plan;
 use process::child::{Role, role, serve};
@@ -130,7 +133,7 @@ impl Worker {
             autoscale: None,
             task_events: settings.worker_send_task_events,
             society: Society {
-                heartbeat: true,
+                heartbeat: Some(heartbeat::INTERVAL),
                 mingle: true,
                 gossip: true,
             },
@@ -163,9 +166,11 @@ impl Worker {
     /// Consumes these queues instead (`-Q`).
     #[must_use]
     pub fn queues<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        let mut named = HashSet::new();
         self.queues = queues
             .into_iter()
-            .map(|queue| queue.as_ref().into())
+            .map(|queue| Arc::from(queue.as_ref()))
+            .filter(|queue| named.insert(Arc::clone(queue)))
             .collect();
         self
     }
@@ -194,10 +199,10 @@ impl Worker {
     }
 
     /// Runs between `min` and `max` tasks at once, as the load demands
-    /// (`--autoscale`).
+    /// (`--autoscale`). One slot is there even if `min` is 0.
     #[must_use]
     pub fn autoscale(mut self, max: usize, min: usize) -> Self {
-        self.autoscale = Some((max.max(min).max(1), min.max(1)));
+        self.autoscale = Some((max.max(min).max(1), min));
         self
     }
 
@@ -234,7 +239,14 @@ impl Worker {
     /// Sends no heartbeats (`--without-heartbeat`).
     #[must_use]
     pub fn without_heartbeat(mut self) -> Self {
-        self.society.heartbeat = false;
+        self.society.heartbeat = None;
+        self
+    }
+
+    /// Sends heartbeats so often instead (`--heartbeat-interval`).
+    #[must_use]
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.society.heartbeat = Some(interval);
         self
     }
 
@@ -292,7 +304,8 @@ impl Worker {
     }
 
     /// Works until the process is told to end: TERM and INT let running tasks
-    /// finish; a second one and QUIT give them `worker_soft_shutdown_timeout`.
+    /// finish; QUIT and a second INT give them `worker_soft_shutdown_timeout`
+    /// ([`Shutdown::on_signals`]). USR1 has it log what it is at.
     ///
     /// In a child process of this worker it runs what the worker gives it, and
     /// returns when that wants no more.
@@ -302,6 +315,7 @@ impl Worker {
     /// is waited for.
     pub async fn run(self) -> Result<(), Error> {
         self.play(|worker| {
+            cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;
             let soft = worker.app.settings().worker_soft_shutdown_timeout;
             Shutdown::on_signals(Duration::try_from_secs_f64(soft).unwrap_or_default())
         })
@@ -345,6 +359,7 @@ impl Worker {
         // Aborted when dropped, at the end.
         let mut services = Services::start()?;
         shared.serve(&mut services);
+        let listening = shared.listen(&mut services);
         if let Some(state_db) = &state_db {
             services.spawn(Arc::clone(state_db).keep(Arc::clone(&shared)));
         }
@@ -354,18 +369,22 @@ impl Worker {
         if society.gossip {
             services.spawn(control::gossip(Arc::clone(&shared)));
         }
-        let beating = society.heartbeat.then(|| shared.beat(&mut services));
+        let beat = society.heartbeat;
+        let beating = beat.map(|interval| (shared.beat(&mut services, interval), interval));
         shared.announce();
         consumer::consume(&shared).await;
+        // As in Celery, a worker that ends is gone for others, though what runs
+        // may finish.
+        if let Some(listening) = listening {
+            listening.abort();
+        }
+        if let Some((beating, interval)) = beating {
+            beating.abort();
+            heartbeat::leave(&shared, interval).await;
+        }
         shared.finish().await;
         shared.children.close().await;
-        match beating {
-            Some(beating) => {
-                beating.abort();
-                heartbeat::leave(&shared).await;
-            }
-            None => heartbeat::leave_unsaid(&shared).await,
-        }
+        heartbeat::leave_unsaid(&shared).await;
         services.shutdown().await;
         consumer::leave(&shared).await;
         if let Some(state_db) = state_db {

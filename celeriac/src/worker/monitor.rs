@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::Shared;
 use super::metrics::Load;
+use super::requests::{Held, Stage};
 
 /// The format of [`Monitor::metrics`].
 pub const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -58,5 +59,24 @@ impl Monitor {
             connected: shared.link.is_up(),
         };
         shared.metrics.encode(&load).unwrap_or_default()
+    }
+
+    /// What it is at, for people: each task that runs, since when and where,
+    /// and how many wait.
+    pub(super) fn report(&self) -> String {
+        let Some(shared) = self.shared() else {
+            return "the worker does not run".to_owned();
+        };
+        let running = shared.requests.in_stage(Stage::Active);
+        let mut lines = vec![format!(
+            "{}: {} slots, {} running, {} reserved, {} scheduled",
+            shared.nodename,
+            shared.pool.size(),
+            running.len(),
+            shared.requests.reserved().saturating_sub(running.len()),
+            shared.requests.scheduled(),
+        )];
+        lines.extend(running.iter().map(Held::to_string));
+        lines.join("\n")
     }
 }

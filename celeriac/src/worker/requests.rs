@@ -1,14 +1,19 @@
 //! The requests that the worker holds (`celery/worker/state.py`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use indexmap::IndexMap;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::stop::{REVOKED, Stop};
 use crate::task::{Context, Request};
+
+/// The signal that is the soft limit (`billiard.pool.SIG_SOFT_TIMEOUT`).
+pub(crate) const SOFT_LIMIT: i32 = Signal::SIGUSR1 as i32;
 
 /// Every message between its delivery and its end, in the order of delivery.
 #[derive(Default)]
@@ -103,9 +108,34 @@ impl Held {
         self.stop.tell(REVOKED);
     }
 
-    /// Has it dropped even if it runs, as if by this signal.
+    /// Has it dropped even if it runs, as if by this signal. USR1 is the soft
+    /// limit, as billiard has it.
     pub fn terminate(&self, signum: i32) {
-        self.stop.tell(signum);
+        match signum {
+            SOFT_LIMIT => self.stop.soften(),
+            signum => self.stop.tell(signum),
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers = self.request().headers();
+        write!(
+            f,
+            "{}[{}] {}",
+            headers.shown(),
+            headers.id,
+            self.stage.name()
+        )?;
+        if let Some(start) = self.time_start {
+            write!(
+                f,
+                " since {}",
+                start.to_rfc3339_opts(SecondsFormat::Secs, true)
+            )?;
+        }
+        self.pid.map_or(Ok(()), |pid| write!(f, " pid:{pid}"))
     }
 }
 
@@ -236,6 +266,11 @@ impl Place<'_> {
     /// The signal that it is terminated by, if it is.
     pub fn signal(&self) -> Option<i32> {
         self.stop.signal()
+    }
+
+    /// Waits until it is to meet its soft limit.
+    pub async fn softened(&self) {
+        self.stop.softened().await;
     }
 
     /// Waits until it is terminated; by which signal.

@@ -488,6 +488,22 @@ impl<'a> Settlement<'a> {
         self.ack().await
     }
 
+    /// Stores of a run that was cut off what Celery does: `RETRY`, though
+    /// nobody runs it again.
+    pub async fn cancel(&self) -> Result<(), GaveUp> {
+        // The arguments that Python's exception gives itself.
+        let args = vec![
+            "Retry(Retry(...), None, None)".into(),
+            Value::Null,
+            Value::Null,
+        ];
+        let failure = Failure::with_args("celery.exceptions.Retry", args);
+        match self.ignores_result() {
+            true => Ok(()),
+            false => self.store(states::RETRY, failure.to_meta(), None).await,
+        }
+    }
+
     /// Settles a late acknowledgement; an early one is long done.
     async fn end(&self, acknowledge: bool) -> Result<(), GaveUp> {
         match (self.acks_late(), acknowledge) {

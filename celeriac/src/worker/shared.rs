@@ -31,7 +31,8 @@ const SETTLING: usize = 1024;
 /// How a worker deals with others.
 #[derive(Clone, Copy)]
 pub(super) struct Society {
-    pub heartbeat: bool,
+    /// What is between two heartbeats, if there are any.
+    pub heartbeat: Option<Duration>,
     pub mingle: bool,
     pub gossip: bool,
 }
@@ -84,7 +85,9 @@ impl Worker {
         let beside = self.app.transport().apart()?;
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
-        let size = self.autoscale.map_or(self.concurrency, |(_, min)| min);
+        let size = self
+            .autoscale
+            .map_or(self.concurrency, |(_, min)| min.max(1));
         let pool = Arc::new(Pool::new(size, settings.worker_prefetch_multiplier));
         let slots = Arc::clone(&pool);
         let nodename: Arc<str> = self.nodename.into();
@@ -141,18 +144,25 @@ impl Shared {
     pub(super) fn serve(self: &Arc<Self>, services: &mut Services) {
         services.spawn(consumer::tend(Arc::clone(self)));
         services.spawn(self.events.clone().flush_when_filled());
-        if self.app.settings().worker_enable_remote_control {
-            services.spawn(control::listen(Arc::clone(self)));
-        }
         if self.autoscaler.is_some() {
             services.spawn(autoscale::keep(Arc::clone(self)));
         }
     }
 
+    /// Answers remote control, if it shall.
+    pub(super) fn listen(self: &Arc<Self>, services: &mut Services) -> Option<AbortHandle> {
+        let enabled = self.app.settings().worker_enable_remote_control;
+        enabled.then(|| services.spawn(control::listen(Arc::clone(self))))
+    }
+
     /// Says again and again that the worker is there.
-    pub(super) fn beat(self: &Arc<Self>, services: &mut Services) -> AbortHandle {
+    pub(super) fn beat(
+        self: &Arc<Self>,
+        services: &mut Services,
+        interval: Duration,
+    ) -> AbortHandle {
         let shared = Arc::clone(self);
-        services.spawn(async move { heartbeat::beat(&shared).await })
+        services.spawn(async move { heartbeat::beat(&shared, interval).await })
     }
 
     /// Waits for the tasks that run, as long as the shutdown is a warm one.

@@ -1,12 +1,13 @@
 //! How a worker is told to end.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::signals::Signals;
 use crate::error::Error;
 
 /// Tells every part of a worker to end. *Warm*: nothing new is begun, what
@@ -19,6 +20,7 @@ struct Phases {
     warm: CancellationToken,
     cold: CancellationToken,
     interrupted: AtomicBool,
+    restarting: AtomicBool,
 }
 
 impl Shutdown {
@@ -27,47 +29,61 @@ impl Shutdown {
         Self::default()
     }
 
-    /// A shutdown that begins as Celery's does: warm on the first TERM or INT,
-    /// cold on the next and on QUIT, after a `soft` while.
+    /// A shutdown that begins as Celery's does: warm on TERM and the first INT;
+    /// cold on QUIT and on the next INT, after a `soft` while. Further TERMs do
+    /// nothing. With `REMAP_SIGTERM` set to `SIGQUIT` in the environment, TERM
+    /// is a QUIT.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] when the system lets no signals be heard.
     pub fn on_signals(soft: Duration) -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|error| Error::Connection(Box::new(error)));
-        let mut term = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut quit = listen(SignalKind::quit())?;
+        Self::heeding(Signals::listen(), soft)
+    }
+
+    /// The same for a program that starts again after HUP, which begins a warm
+    /// one where no terminal is: see [`is_restart`](Self::is_restart).
+    ///
+    /// # Errors
+    /// Those of [`on_signals`](Self::on_signals).
+    pub fn on_signals_or_hangup(soft: Duration) -> Result<Self, Error> {
+        Self::heeding(Signals::listen().and_then(Signals::or_hangup), soft)
+    }
+
+    fn heeding(signals: io::Result<Signals>, soft: Duration) -> Result<Self, Error> {
+        let signals = signals.map_err(|error| Error::Connection(Box::new(error)))?;
         let shutdown = Self::new();
-        let told = shutdown.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = term.recv() => told.begin(),
-                _ = interrupt.recv() => {
-                    told.0.interrupted.store(true, Ordering::Relaxed);
-                    told.begin();
-                }
-                _ = quit.recv() => return told.cool_after(soft).await,
-            }
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = quit.recv() => {}
-            }
-            told.cool_after(soft).await;
-        });
+        tokio::spawn(signals.heed(shutdown.clone(), soft));
         Ok(shutdown)
     }
 
-    /// A cold shutdown with a last chance for what runs.
-    async fn cool_after(&self, soft: Duration) {
+    /// Gives what runs a last while before a cold shutdown.
+    pub(super) async fn soften(&self, soft: Duration) {
         if !soft.is_zero() {
             tracing::warn!("Soft shutdown: waiting {soft:?} for running tasks");
             self.0.warm.cancel();
             tokio::time::sleep(soft).await;
         }
-        self.cool();
+    }
+
+    /// Begins a warm shutdown, by INT.
+    pub(super) fn interrupt(&self) {
+        self.0.interrupted.store(true, Ordering::Relaxed);
+        self.begin();
+    }
+
+    /// Begins a warm shutdown, and has the program start again afterwards.
+    pub(super) fn restart(&self) {
+        let words: Vec<String> = std::env::args().collect();
+        tracing::warn!("Restarting celery worker ({})", words.join(" "));
+        self.0.restarting.store(true, Ordering::Relaxed);
+        self.0.warm.cancel();
     }
 
     /// Begins a warm shutdown.
     pub fn begin(&self) {
         tracing::warn!("worker: Warm shutdown (MainProcess)");
+        // An order to end is newer than one to start again.
+        self.0.restarting.store(false, Ordering::Relaxed);
         self.0.warm.cancel();
     }
 
@@ -96,6 +112,12 @@ impl Shutdown {
     /// Whether INT has begun it, Ctrl-C in a terminal: Celery ends with 1 then.
     pub fn is_interrupted(&self) -> bool {
         self.0.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Whether HUP has begun it: the program is to start again, with the same
+    /// arguments. Who is told to end meanwhile ends.
+    pub fn is_restart(&self) -> bool {
+        self.0.restarting.load(Ordering::Relaxed) && !self.is_cold() && !self.is_interrupted()
     }
 
     /// Whether what runs is to be dropped.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// Tells a request's life to end.
 #[derive(Default)]
@@ -10,6 +11,7 @@ pub(super) struct Stop {
     /// 0, [`REVOKED`], or a signal's number.
     state: AtomicI32,
     news: Notify,
+    soft: CancellationToken,
 }
 
 /// It is not to run; what runs may go on.
@@ -24,6 +26,16 @@ impl Stop {
             .state
             .compare_exchange(0, REVOKED, Ordering::Relaxed, Ordering::Relaxed);
         self.news.notify_waiters();
+    }
+
+    /// Tells it that its soft limit is here.
+    pub fn soften(&self) {
+        self.soft.cancel();
+    }
+
+    /// Waits until its soft limit is here, by somebody's word.
+    pub async fn softened(&self) {
+        self.soft.cancelled().await;
     }
 
     /// The signal that it has been told, if it has.

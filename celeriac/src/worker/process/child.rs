@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::super::{Outcome, limits};
 use super::guard::FAREWELL;
@@ -152,16 +153,17 @@ impl Server {
         ];
         let mut line = Line::new(line)?;
         line.send(&Ready {}).await?;
-        while let Some(run) = line.receive::<Run>().await {
+        while let Some(run) = line.receive_run().await {
             let Some(message) = line.next().await else {
                 break;
             };
             let ended = match self.begin(&run, &message) {
                 Ok(mut running) => {
+                    let struck = CancellationToken::new();
                     let (outcome, over) = tokio::select! {
-                        ended = running.end(run.soft_limit) => ended,
+                        ended = running.end(run.soft_limit, struck.cancelled()) => ended,
                         // The worker is gone, or has given up this run.
-                        _ = line.next() => return self.abandon(running).await,
+                        () = hear(&mut line, &struck) => return self.abandon(running).await,
                     };
                     self.ended(outcome, running.context.children(), over)
                 }
@@ -226,10 +228,14 @@ impl Server {
 
 impl Running {
     /// How the run ended, and whether nothing of it goes on.
-    async fn end(&mut self, soft_limit: Option<f64>) -> (Outcome, bool) {
+    async fn end(
+        &mut self,
+        soft_limit: Option<f64>,
+        told: impl Future<Output = ()>,
+    ) -> (Outcome, bool) {
         tokio::select! {
             ended = &mut self.body => (outcome(ended).await, true),
-            () = limits::soft_limit(&self.context, soft_limit) => {
+            () = limits::soft_limit(&self.context, soft_limit, told) => {
                 (limits::soft_limit_exceeded(), self.stop().await)
             }
         }
@@ -241,6 +247,13 @@ impl Running {
         let stopped = timeout(GRACE, &mut self.body).await.is_ok();
         // A function that blocks goes on, with the context.
         stopped && self.context.is_alone()
+    }
+}
+
+/// Hears what the worker says of a run, until it is gone.
+async fn hear(line: &mut Line, struck: &CancellationToken) {
+    while line.next().await.is_some() {
+        struck.cancel();
     }
 }
 

@@ -103,9 +103,17 @@ impl Running<'_> {
         child.line.send_run(run, message).await.ok()?;
         // What the task has started may have the child's end of the line, too.
         let mut exit = child.exit();
-        tokio::select! {
-            ended = child.line.receive() => return ended,
-            _ = exit.wait_for(Option::is_some) => {}
+        let mut struck = false;
+        loop {
+            tokio::select! {
+                ended = child.line.receive() => return ended,
+                () = self.place.softened(), if !struck => {
+                    struck = true;
+                    // If it cannot be told, it has ended.
+                    let _ = child.line.strike().await;
+                }
+                () = async { drop(exit.wait_for(Option::is_some).await) } => break,
+            }
         }
         timeout(LAST_WORDS, child.line.receive()).await.ok()?
     }

@@ -44,6 +44,9 @@ pub(super) struct Ended {
     pub clock: u64,
 }
 
+/// To a child that runs a task: its soft limit is here. No other frame is empty.
+const STRIKE: &[u8] = b"";
+
 /// One end of the socket pair between a worker and a child.
 pub(super) struct Line(Framed<UnixStream, LengthDelimitedCodec>);
 
@@ -65,6 +68,21 @@ impl Line {
     pub async fn send_run(&mut self, run: &Run, message: &[u8]) -> std::io::Result<()> {
         self.0.feed(&serde_json::to_vec(run)?[..]).await?;
         self.0.send(message).await
+    }
+
+    /// Says that the soft limit of what runs is here.
+    pub async fn strike(&mut self) -> std::io::Result<()> {
+        self.0.send(STRIKE).await
+    }
+
+    /// The next run. A strike that came too late for the last one is passed over.
+    pub async fn receive_run(&mut self) -> Option<Run> {
+        loop {
+            let frame = self.next().await?;
+            if *frame != *STRIKE {
+                return serde_json::from_slice(&frame).ok();
+            }
+        }
     }
 
     /// The next frame; `None` if the other side is gone.
