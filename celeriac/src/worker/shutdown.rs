@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
-use crate::error::Error;
+use crate::error::{Error, hide_password};
 
 /// Tells every part of a worker to end. *Warm*: nothing new is begun, what
 /// runs may finish. *Cold*: what runs is dropped.
@@ -73,7 +73,7 @@ impl Shutdown {
 
     /// Begins a warm shutdown, and has the program start again afterwards.
     pub(super) fn restart(&self) {
-        let words: Vec<String> = std::env::args().collect();
+        let words: Vec<String> = std::env::args().map(|word| hide_password(&word)).collect();
         tracing::warn!("Restarting celery worker ({})", words.join(" "));
         self.0.restarting.store(true, Ordering::Relaxed);
         self.0.warm.cancel();
