@@ -334,13 +334,19 @@ def test_canvas_of_tasks_in_children(rust):
 def exists(pid):
     try:
         return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it is opened, or after
         return False
 
 
 def children(worker):
+    def listed(path):
+        try:
+            return path.read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # its thread has ended
+            return []
+
     lists = Path(f"/proc/{worker.pid}/task").glob("*/children")
-    return [int(pid) for pids in lists for pid in pids.read_text().split()]
+    return [int(pid) for path in lists for pid in listed(path)]
 
 
 def some(pids, count):
