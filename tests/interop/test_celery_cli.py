@@ -15,7 +15,7 @@ from support.process import Process
 from support.redis_server import RedisServer
 from support.twins import UUID
 from support.waiting import until
-from support.workers import TESTS, environment, python_worker, rust_worker
+from support.workers import TESTS, environment, python_worker, rust_worker, until_listening
 
 KINDS = (python_worker, rust_worker)
 ADD = "t.integration.tasks.add"
@@ -72,8 +72,7 @@ def idle(redis, tmp_path_factory):
     """A worker of each kind with nothing to do."""
     idle = members(redis, tmp_path_factory.mktemp("idle"), f"idle{uuid()[:4]}")
     try:
-        for member in idle:
-            member.worker.wait_for_log("ready.")
+        until_listening(idle[0].app, *(member.node for member in idle))
         yield idle
     finally:
         for member in idle:
@@ -181,8 +180,7 @@ def test_status_lists_both(idle, redis):
 
 def test_shutdown(redis, tmp_path):
     leaving = members(redis, tmp_path, f"leaving{uuid()[:4]}")
-    for member in leaving:
-        member.worker.wait_for_log("ready.")
+    until_listening(leaving[0].app, *(member.node for member in leaving))
     same(leaving, redis, "control", "shutdown", patience="1")
     for member in leaving:
         assert member.worker.wait(timeout=10) == 0

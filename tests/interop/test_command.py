@@ -19,6 +19,7 @@ from support.monitor import monitoring
 from support.redis_server import free_port
 from support.twins import UUID
 from support.waiting import until
+from support.workers import until_listening
 
 ANY_KIND = pytest.mark.parametrize("kind", BOTH, ids=lambda kind: kind.__name__)
 
@@ -130,6 +131,7 @@ def test_the_log_goes_to_a_file_of_the_nodes_name(launch, tmp_path, kind):
 @ANY_KIND
 def test_excluded_queues_are_not_consumed(launch, own, kind):
     launch(kind, "-Q", "own,other", "-X", "other,unknown", "-l", "INFO", "-n", "w1@box").until_ready()
+    until_listening(own.app, "w1@box")
     queues = own.app.control.inspect(timeout=2).active_queues()["w1@box"]
     assert [queue["name"] for queue in queues] == ["own"]
 
@@ -338,6 +340,7 @@ def test_commands_are_logged_in_celerys_words(launch, own):
     logs = []
     for kind in BOTH:
         worker = launch(kind, "-n", "w1@box", "-l", "INFO").until_ready()
+        until_listening(own.app, "w1@box")
         before = len(entries(worker.logged()))
         answers = [own.app.control.broadcast(command, arguments=arguments, reply=True,
                                              destination=["w1@box"], timeout=5, limit=1)
@@ -378,7 +381,7 @@ def test_revokes_survive_a_restart(launch, own, kind):
     worker = launch(kind, *options).until_ready()
     # `revoke` stores REVOKED as well; what counts is that it does not run.
     revoked = lambda: (own.app.control.inspect(timeout=2).revoked() or {}).get("w1@box")
-    until(lambda: own.app.control.inspect(timeout=2).ping(), "it listens")
+    until_listening(own.app, "w1@box")
     own.app.control.revoke(id)
     until(lambda: id in (revoked() or []), "it knows")
     assert worker.end(signal.SIGTERM) == 0

@@ -11,7 +11,7 @@ from support.lane import Lane
 from support.monitor import monitoring
 from support.twins import UUID
 from support.waiting import until
-from support.workers import python_worker, rust_worker
+from support.workers import python_worker, rust_worker, until_listening
 
 IDENTITY = "t.integration.tasks.identity"
 
@@ -43,8 +43,7 @@ def steered(app, redis, tmp_path_factory):
         worker = kind(redis, redis, directory, f"steered-{kind.__name__}", [lane.queue])
         pairs.append((lane, worker))
     try:
-        for _, worker in pairs:
-            worker.wait_for_log("ready.")
+        until_listening(app, *(f"{worker.name}@test" for _, worker in pairs))
         yield pairs
     finally:
         for _, worker in pairs:

@@ -220,7 +220,7 @@ def test_events_are_switched_on_and_off(start, lane, monitor):
     control = lane.app.control
 
     def ask(command):
-        return control.broadcast(command, reply=True, destination=[node])[0][node]
+        return control.broadcast(command, reply=True, destination=[node], timeout=5)[0][node]
 
     silent = lane.send("identity", 1)
     silent.get(timeout=5)

@@ -10,7 +10,7 @@ from celery import uuid
 from conftest import client
 from support.lane import Lane
 from support.waiting import until
-from support.workers import python_worker, rust_worker
+from support.workers import python_worker, rust_worker, until_listening
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def village(durable_redis, redis, tmp_path):
     def settle(kind, name):
         worker = kind(durable_redis, redis, tmp_path, name, ["village"])
         workers.append(worker)
-        worker.wait_for_log("ready.")
+        until_listening(app, f"{name}@test")
         return worker
 
     settle.app = app
@@ -34,14 +34,10 @@ def village(durable_redis, redis, tmp_path):
 
 def ask(app, worker, command, **arguments):
     node = f"{worker.name}@test"
-
-    def answers():
-        # A Python worker may be ready before it listens.
-        return app.control.broadcast(
-            command, arguments=arguments, reply=True, destination=[node], timeout=2
-        )
-
-    return until(answers, f"{node} answers {command}")[0][node]
+    answers = app.control.broadcast(
+        command, arguments=arguments, reply=True, destination=[node], timeout=5
+    )
+    return answers[0][node]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +89,6 @@ def back(redis, worker):
 
 def test_each_notices_that_the_other_is_gone(village):
     watcher, watched = village(python_worker, "python"), village(rust_worker, "rust")
-    until(lambda: village.app.control.ping(timeout=0.5), "they are there")
     time.sleep(3)  # a heartbeat comes every two seconds
     watched.kill()
     watcher.wait_for_log("missed heartbeat from rust@test", 20)

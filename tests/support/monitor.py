@@ -16,7 +16,6 @@ class Monitor:
     def __init__(self, app):
         self.app = app
         self.events = []
-        self.ended = threading.Event()
         self.receiver = None
         self.thread = threading.Thread(target=self.capture, daemon=True)
         self.thread.start()
@@ -25,11 +24,8 @@ class Monitor:
         with self.app.connection_for_read() as connection:
             handlers = {"*": self.events.append}
             self.receiver = self.app.events.Receiver(connection, handlers=handlers)
-            while not self.ended.is_set():
-                try:
-                    self.receiver.capture(limit=None, timeout=0.2, wakeup=False)
-                except TimeoutError:
-                    pass
+            # Without a time-out: a receiver that begins anew misses what is told meanwhile.
+            self.receiver.capture(wakeup=False)
 
     def listens(self):
         """Waits until nothing that is sent from now on is missed."""
@@ -44,9 +40,7 @@ class Monitor:
         return self
 
     def stop(self):
-        self.ended.set()
-        # Among many workers there is always an event before the time is over.
-        self.receiver.should_stop = True
+        self.receiver.should_stop = True  # It looks once a second.
         self.thread.join()
 
     def of_task(self, id):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from .process import Process
+from .waiting import until
 
 TESTS = Path(__file__).parent.parent
 TARGET = TESTS.parent / "target"
@@ -60,6 +61,12 @@ def python_worker(redis, effects, directory, node, queues, concurrency=2, settin
     return Process(node, argv, directory, env)
 
 
+def until_listening(app, *nodes):
+    """A Python worker says that it is ready before it listens to commands."""
+    for node in nodes:
+        until(lambda: app.control.ping([node], timeout=2), f"{node} listens")
+
+
 def environment(redis, effects):
     """`effects` is the Redis where tasks leave marks, alive when `redis` is not."""
     return {
@@ -79,6 +86,7 @@ def toml(settings):
     for name, table in tables:
         lines.append(f"[{name}]\n{toml(table)}")
     return "".join(lines)
+
 
 def inline(value):
     """A value as TOML: JSON writes texts and numbers the same way."""
