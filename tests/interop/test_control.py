@@ -184,6 +184,7 @@ def test_tasks_are_revoked_by_their_stamps(start, lane):
     later = stamped(lane, "identity", [1], "three")
     with pytest.raises(TaskRevokedError):
         later.get(timeout=5)
+    ask(lane, worker, "terminate", task_id=others.id)
 
 
 def test_a_rate_limit_holds_tasks_without_a_slot(start, lane):

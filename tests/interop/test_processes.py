@@ -389,6 +389,8 @@ def test_prefork_runs_all_tasks_in_children(prefork, lane):
     node = f"{prefork.name}@test"
     active = lane.app.control.inspect([node], timeout=5).active()[node]
     assert {request["worker_pid"] for request in active} == set(pids)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_children_become_more_and_fewer_with_the_slots(prefork, lane):

@@ -8,10 +8,19 @@ from .process import Process
 from .waiting import until
 
 
+given = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """One that was not given before: kombu keeps its connections by address, those
+    to a server that has ended among them."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            return port
 
 
 class RedisServer:
