@@ -398,7 +398,7 @@ def test_revokes_and_the_clock_survive_a_kill(launch, own):
     options = ["-n", "w1@box", "--statedb", "w1.state"]
     worker = launch(rust, *options).until_ready()
     inspect = lambda: own.app.control.inspect(["w1@box"], timeout=2)
-    own.app.control.revoke("one", reply=True)
+    own.app.control.revoke("one", reply=True, timeout=2)
     saved = worker.out.with_name("w1.state")
     until(lambda: "one" in saved.read_text(), "it is written")
     clock = json.loads(saved.read_text())["clock"]

@@ -331,7 +331,7 @@ def test_shutdown_ends_the_worker_in_order(start, lane):
     running(lane, last)
     lane.app.control.shutdown(destination=[f"{worker.name}@test"])
     assert worker.wait(timeout=10) == 0
-    assert last.get(timeout=1) == 3
+    assert last.get(timeout=5) == 3
 
 
 def test_nothing_is_answered_if_remote_control_is_off(start, lane):

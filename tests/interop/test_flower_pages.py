@@ -279,7 +279,8 @@ def test_the_time_of_a_task_is_limited(pages, fleet):
     late = fleet.rust.lane.send("sleeping", 600)
     assert "TimeLimitExceeded" in repr(late.get(timeout=10, propagate=False))
     for member in fleet.twins:
-        member.app.control.time_limit(task, destination=[member.node], reply=True)
+        member.app.control.time_limit(task, destination=[member.node], reply=True,
+                                      timeout=5)
 
 
 def test_a_task_is_revoked_and_another_terminated(pages, fleet):

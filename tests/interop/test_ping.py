@@ -25,4 +25,4 @@ def test_only_a_living_worker_answers(durable_redis, redis, tmp_path):
         assert "other@test is not alive" in ping(durable_redis, "other@test").stderr
     finally:
         worker.kill()
-    until(lambda: ping(durable_redis, "pinged@test").returncode == 1, "its lease ends", 5)
+    until(lambda: ping(durable_redis, "pinged@test").returncode == 1, "its lease ends")

@@ -255,7 +255,7 @@ def test_the_hard_limit_ends_a_task_that_computes(start, lane):
     pid = lane.call("processes.pid")
     with pytest.raises(TimeLimitExceeded):
         lane.apply("processes.spin", [2, key], time_limit=0.3).get(timeout=5)
-    until(lambda: not exists(pid), "the child is gone", 2)
+    until(lambda: not exists(pid), "the child is gone")
     assert lane.call("processes.pid") not in (pid, worker.pid)
     assert lane.redis.client.get(key) is None
 
@@ -277,7 +277,7 @@ def terminated(lane, name):
     lane.app.control.revoke(result.id, terminate=True, signal=name, destination=[lane.node])
     with pytest.raises(TaskRevokedError, match="terminated"):
         result.get(timeout=5)
-    until(lambda: not exists(pid), "the child is gone", 5)
+    until(lambda: not exists(pid), "the child is gone")
     assert lane.call("processes.pid") != pid
     return result
 
@@ -449,7 +449,9 @@ def test_pool_restart_replaces_children(start, lane):
     )
     pool = until(lambda: full(stats(lane, worker)["pool"]), "all are there", interval=0.1)
     before = pool["processes"]
-    answer = lane.app.control.pool_restart(reply=True, destination=[f"{worker.name}@test"])
+    answer = lane.app.control.pool_restart(
+        reply=True, destination=[f"{worker.name}@test"], timeout=5
+    )
     assert answer == [{f"{worker.name}@test": {"ok": "reload started"}}]
 
     def replaced():
@@ -481,7 +483,7 @@ def test_nothing_is_left_of_a_killed_worker(prefork, lane):
     busy(lane, 1)
     pids = until(lambda: some(children(prefork), 3), "all are there")
     prefork.kill()
-    until(lambda: not any(map(exists, pids)), "its children are gone", 3)
+    until(lambda: not any(map(exists, pids)), "its children are gone")
 
 
 def test_a_warm_shutdown_waits_for_children(prefork, lane):

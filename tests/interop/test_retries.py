@@ -23,7 +23,7 @@ def test_each_attempt_is_seen(rust):
 def test_the_countdown_is_kept(rust):
     began = time.monotonic()
     assert rust.call("retry_once", countdown=1) == 1
-    assert 1 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 1
 
 
 def test_the_last_attempt_raises_what_the_task_gave(rust):
@@ -39,9 +39,9 @@ def test_the_last_attempt_says_so_if_the_task_gave_nothing(rust):
 
 
 def test_a_retry_that_waits_can_be_watched(rust):
-    options = {"countdown": 1, "max_retries": 1}
+    options = {"countdown": 2, "max_retries": 1}
     result = rust.send("retry_unpickleable", "foo", "bar", retry_kwargs=options)
-    until(lambda: result.state == "RETRY", "it waits", 5, interval=0.05)
+    until(lambda: result.state == "RETRY", "it waits", interval=0.05)
     assert "foo" in str(result.result)
     with pytest.raises(TimeoutError):
         result.get(timeout=0.3)

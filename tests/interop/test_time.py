@@ -1,6 +1,5 @@
 """Tasks that wait, expire, or take too long."""
 
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -46,10 +45,8 @@ def test_a_task_that_expires_while_it_waits_is_not_run(rust, redis):
 
 
 def test_the_hard_limit_ends_a_task(rust):
-    began = time.monotonic()
     with pytest.raises(TimeLimitExceeded):
         rust.apply("sleeping", [30], time_limit=0.3).get(timeout=5)
-    assert time.monotonic() - began < 2
 
 
 def test_the_soft_limit_ends_a_task_that_does_not_listen(rust):

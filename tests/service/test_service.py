@@ -85,7 +85,7 @@ def test_the_service_does_not_need_flower(service):
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: not set(killed) & service.processes().keys(), "Flower has gone", 5)
+    until(lambda: not set(killed) & service.processes().keys(), "Flower has gone")
     service.app.send_task("insights.process", kwargs={"call": CALL}).get(timeout=10)
     assert service.make.poll() is None
 
@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_no_process_and_loses_no_task(service):
         call = {**CALL, "call_id": f"ctrl-c-{number}", "transcript_agent": f"Case {number}, sorry."}
         app.send_task("insights.process", kwargs={"call": call}, ignore_result=True)
     service.ctrl_c()
-    until(lambda: not service.processes(), "every process has ended", 5)
+    until(lambda: not service.processes(), "every process has ended")
 
     began = time.monotonic()
     service.start()
@@ -178,4 +178,4 @@ def test_ctrl_c_leaves_no_process_and_loses_no_task(service):
 
 def test_sigterm_stops_it_too(service):
     service.stop()
-    until(lambda: not service.processes(), "every process has ended", 5)
+    until(lambda: not service.processes(), "every process has ended")
