@@ -129,6 +129,16 @@ def report():
     return figures.__setitem__
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # One of several processes.
+        session.config.workeroutput["figures"] = figures
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    figures.update(getattr(node, "workeroutput", {}).get("figures", {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     if figures:
         terminalreporter.section("figures")
