@@ -13,7 +13,7 @@ use super::outcome::Ending;
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::{Place, SOFT_LIMIT};
-use super::settle::{GaveUp, Outcome, Revocation, Settlement, bury};
+use super::settle::{Fate, GaveUp, Outcome, Revocation, Settlement, bury};
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
@@ -335,7 +335,7 @@ impl<'a> Life<'a> {
             }
             _ => None,
         };
-        self.settlement.settle(outcome, runtime).await?;
+        let fate = self.settlement.settle(outcome, runtime).await?;
         let failure = self.settlement.failure();
         let (ending, reason, news) = match failure {
             Some(failure) => {
@@ -347,7 +347,10 @@ impl<'a> Life<'a> {
         self.stopwatch.ended(ending, runtime);
         span.end(self.request(), ending.state(), reason, failure);
         news.iter().for_each(|event| self.tell(event));
-        Ok(())
+        match fate {
+            Fate::Settled => Ok(()),
+            Fate::GoesBack => self.settlement.requeue().await,
+        }
     }
 
     /// A cold shutdown: what is not acknowledged yet runs again elsewhere; of

@@ -185,18 +185,19 @@ impl<'a> Settlement<'a> {
     ///
     /// # Errors
     /// [`GaveUp`] leaves the message unacknowledged, to be run again.
-    pub async fn settle(&self, outcome: Outcome, runtime: Duration) -> Result<(), GaveUp> {
+    pub async fn settle(&self, outcome: Outcome, runtime: Duration) -> Result<Fate, GaveUp> {
         match outcome {
-            Outcome::Success(value) => self.succeed(value, runtime).await,
-            Outcome::Failure(failure) => self.fail(failure).await,
-            Outcome::TimeLimitExceeded(limit) => self.time_out(limit).await,
-            Outcome::WorkerLost(failure) => self.lose(failure).await,
-            Outcome::Retry(retry) => self.retry(retry).await,
-            Outcome::Replace(signature) => self.replace(*signature).await,
-            Outcome::Reject { reason, requeue } => self.reject(&reason, requeue).await,
-            Outcome::Ignore => self.ignore().await,
-            Outcome::Revoked(reason) => self.revoke(reason).await,
+            Outcome::Success(value) => self.succeed(value, runtime).await?,
+            Outcome::Failure(failure) => self.fail(failure).await?,
+            Outcome::TimeLimitExceeded(limit) => return self.time_out(limit).await,
+            Outcome::WorkerLost(failure) => return self.lose(failure).await,
+            Outcome::Retry(retry) => self.retry(retry).await?,
+            Outcome::Replace(signature) => self.replace(*signature).await?,
+            Outcome::Reject { reason, requeue } => return self.reject(&reason, requeue).await,
+            Outcome::Ignore => self.ignore().await?,
+            Outcome::Revoked(reason) => self.revoke(reason).await?,
         }
+        Ok(Fate::Settled)
     }
 
     async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), GaveUp> {
@@ -229,7 +230,7 @@ impl<'a> Settlement<'a> {
     }
 
     /// Celery stores no traceback here: the task was not asked.
-    async fn time_out(&self, limit: f64) -> Result<(), GaveUp> {
+    async fn time_out(&self, limit: f64) -> Result<Fate, GaveUp> {
         let class = "billiard.exceptions.TimeLimitExceeded";
         // A whole number is written without a fraction, as Python has it.
         let limit: Value = match limit.fract() {
@@ -244,10 +245,11 @@ impl<'a> Settlement<'a> {
         );
         self.record_failure(Failure::with_args(class, vec![limit]), None)
             .await?;
-        match self.acks_late() && !self.acks_on_timeout() {
-            true => self.requeue().await,
-            false => self.end(true).await,
+        if self.acks_late() && !self.acks_on_timeout() {
+            return Ok(Fate::GoesBack);
         }
+        self.end(true).await?;
+        Ok(Fate::Settled)
     }
 
     async fn ignore(&self) -> Result<(), GaveUp> {
@@ -257,14 +259,14 @@ impl<'a> Settlement<'a> {
     }
 
     /// Its child died: it runs again if it shall, or has failed.
-    async fn lose(&self, failure: Failure) -> Result<(), GaveUp> {
-        if !self.requeues_when_lost() {
-            self.log_error(format_args!("raised unexpected: {}", failure.repr()));
-            return self.fail_with(failure, None).await;
+    async fn lose(&self, failure: Failure) -> Result<Fate, GaveUp> {
+        if self.requeues_when_lost() {
+            self.log_error(format_args!("goes back to its queue: {failure}"));
+            return Ok(Fate::GoesBack);
         }
-        self.requeue().await?;
-        self.log_error(format_args!("goes back to its queue: {failure}"));
-        Ok(())
+        self.log_error(format_args!("raised unexpected: {}", failure.repr()));
+        self.fail_with(failure, None).await?;
+        Ok(Fate::Settled)
     }
 
     async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
@@ -454,18 +456,10 @@ impl<'a> Settlement<'a> {
         Failure::new("celery.exceptions.MaxRetriesExceededError", text)
     }
 
-    async fn reject(&self, reason: &str, requeue: bool) -> Result<(), GaveUp> {
+    async fn reject(&self, reason: &str, requeue: bool) -> Result<Fate, GaveUp> {
         if !requeue {
             // It never runs again: nobody is to wait for it.
             self.fail_for_others(&rejection(reason), None).await?;
-        }
-        // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
-        if self.acks_late() {
-            if requeue {
-                self.requeue().await?;
-            } else {
-                bury(self.shared, self.delivery, reason).await?;
-            }
         }
         let headers = self.request().headers();
         let python = if requeue { "True" } else { "False" };
@@ -474,7 +468,13 @@ impl<'a> Settlement<'a> {
             headers.shown(),
             headers.id
         );
-        Ok(())
+        // What was acknowledged early is gone: as in Celery, nothing is left to refuse.
+        match (self.acks_late(), requeue) {
+            (true, true) => return Ok(Fate::GoesBack),
+            (true, false) => bury(self.shared, self.delivery, reason).await?,
+            (false, _) => {}
+        }
+        Ok(Fate::Settled)
     }
 
     async fn revoke(&self, reason: Revocation) -> Result<(), GaveUp> {
@@ -575,6 +575,16 @@ impl<'a> Settlement<'a> {
         let headers = self.request().headers();
         tracing::error!("Task {}[{}] {how}", headers.shown(), headers.id);
     }
+}
+
+/// What becomes of a message whose run has ended.
+#[must_use]
+pub(super) enum Fate {
+    /// Nothing is left of it.
+    Settled,
+    /// It goes back to its queue, but not before monitors have been told why:
+    /// whoever takes it tells them of its next run.
+    GoesBack,
 }
 
 /// What had to be done could not be done before a cold shutdown. The message
