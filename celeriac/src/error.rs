@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::canvas::CanvasError;
 use crate::config::ConfigError;
 use crate::message::DecodeError;
+use crate::redis_link;
 use crate::results::TaskFailed;
 
 /// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
@@ -61,6 +62,23 @@ pub enum Error {
     TaskFailed(#[from] Box<TaskFailed>),
 }
 
+impl Error {
+    /// Whether it may be otherwise in a while, nobody doing anything here: the
+    /// server is away, busy, full, or about to hand over. What does *not* pass
+    /// is the same at the next attempt: a value that is too large, a command
+    /// that is not permitted, an answer that nobody can read. Whoever tries
+    /// again asks this first, and tells those who wait if it does not pass.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Connection(cause) => cause
+                .downcast_ref::<redis::RedisError>()
+                .is_none_or(redis_link::passes),
+            Self::Timeout(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
         Self::Connection(Box::new(error))
@@ -97,6 +115,46 @@ fn hidden(query: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waiting_cannot_mend_does_not_pass() {
+        use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+        let io = |kind| RedisError::from(std::io::Error::from(kind));
+        let server = |code: &str| redis::make_extension_error(code.to_owned(), None);
+        let known = |kind| RedisError::from((ErrorKind::Server(kind), "said so"));
+        let said = |text: &str| {
+            let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+            RedisError::from((kind, "said so", text.to_owned()))
+        };
+        let passing = [
+            io(std::io::ErrorKind::ConnectionRefused),
+            io(std::io::ErrorKind::TimedOut),
+            known(ServerErrorKind::ReadOnly),
+            known(ServerErrorKind::BusyLoading),
+            known(ServerErrorKind::MasterDown),
+            server("OOM"),
+            server("MISCONF"),
+            server("WRONGPASS"),
+            server("BUSY"),
+            said("max number of clients reached"),
+            said("Error running script: @user_script: 8: -OOM command not allowed"),
+        ];
+        for error in passing {
+            assert!(Error::from(error.clone()).passes(), "{error}");
+        }
+        let lasting = [
+            known(ServerErrorKind::NoPerm),
+            known(ServerErrorKind::CrossSlot),
+            server("WRONGTYPE"),
+            said("Protocol error: invalid bulk length"),
+            said("unknown command 'CLIENT'"),
+        ];
+        for error in lasting {
+            assert!(!Error::from(error.clone()).passes(), "{error}");
+        }
+        assert!(!Error::NoResultBackend.passes());
+    }
 
     #[test]
     fn passwords_are_hidden_wherever_they_are() {

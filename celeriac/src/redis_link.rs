@@ -7,8 +7,8 @@ use ::redis::aio::{AsyncPushSender, ConnectionLike, ConnectionManager, Connectio
 use ::redis::io::tcp::TcpSettings;
 use ::redis::io::tcp::socket2::TcpKeepalive;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisFuture,
-    RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
+    RedisError, RedisFuture, RedisResult, Value,
 };
 
 use crate::error::{Error, hide_password};
@@ -168,6 +168,48 @@ impl ConnectionLike for Connection {
     fn get_db(&self) -> i64 {
         self.0.client.get_connection_info().redis_settings().db()
     }
+}
+
+/// Codes of a server that will answer otherwise once it, or who runs it, has
+/// done something: memory, the disk, a script, a failover, a password.
+const PASSING: [&str; 11] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "WRONGPASS",
+];
+
+/// Whether waiting can mend it; see [`Error::passes`].
+pub(crate) fn passes(error: &RedisError) -> bool {
+    // A pipeline has an answer for each command: every fault must pass.
+    if let Some(faults) = error.clone().into_server_errors() {
+        return faults
+            .iter()
+            .all(|(_, fault)| answer_passes(Some(fault.code()), fault.details()));
+    }
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::AuthenticationFailed => true,
+        ErrorKind::Server(_) | ErrorKind::Extension => answer_passes(error.code(), error.detail()),
+        _ => false,
+    }
+}
+
+/// The same of one answer. Some things Redis says under the code for
+/// everything, and before 7.0 what a script met, too.
+fn answer_passes(code: Option<&str>, text: Option<&str>) -> bool {
+    let (code, text) = (code.unwrap_or_default(), text.unwrap_or_default());
+    PASSING.contains(&code)
+        || text.contains("max number of clients")
+        || PASSING
+            .iter()
+            .any(|code| text.contains(&format!("-{code} ")))
 }
 
 /// How a connection is set up whose owner opens it again itself.
