@@ -36,6 +36,7 @@ pub mod control;
 mod durable;
 pub mod error;
 pub mod events;
+mod glob;
 pub mod log;
 pub mod message;
 pub mod nodename;
