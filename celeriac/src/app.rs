@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::{BeatScheduler, Route, Settings};
 use crate::error::{Error, hide_password};
 use crate::results::redis::RedisResults;
-use crate::results::{AsyncResult, Codec, ResultStore};
+use crate::results::{AsyncResult, ResultStore};
 use crate::schedule::{FileStore, ScheduleStore};
 use crate::transport::Transport;
 use crate::transport::redis::{RedisSchedule, RedisTransport};
@@ -56,7 +56,7 @@ impl App {
         let options = settings.broker_transport_options.clone();
         let transport = Arc::new(RedisTransport::new(&settings.broker_url, options)?);
         let results = settings.result_backend.as_deref().map(|url| {
-            let store = RedisResults::new(url, settings.result_expires, Codec::of(&settings))?;
+            let store = RedisResults::new(url, &settings)?;
             Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)
         });
         Ok(Self(Arc::new(Inner {

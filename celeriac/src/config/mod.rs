@@ -20,8 +20,8 @@ use toml::de::{DeTable, DeValue, Deserializer};
 pub use queues::{ExchangeType, QueueSetting};
 pub use routes::{Route, TaskRoutes};
 pub use settings::{
-    AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, Settings, TransportOptions,
-    WorkerPool,
+    AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, ResultTransportOptions, Settings,
+    TransportOptions, WorkerPool,
 };
 
 /// The file that is read when none is named, if it exists.

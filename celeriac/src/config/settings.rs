@@ -25,6 +25,12 @@ pub struct Settings {
     /// Lifetime of a result; 0 keeps it for ever.
     #[serde(deserialize_with = "seconds")]
     pub result_expires: f64,
+    /// The same for the results of tasks that failed; as `result_expires` if not
+    /// given.
+    #[serde(deserialize_with = "some_seconds")]
+    pub result_failure_expires: Option<f64>,
+    /// How the result backend uses its Redis.
+    pub result_backend_transport_options: ResultTransportOptions,
     /// How long the results of a chord's header may take to be gathered once
     /// all its members have ended.
     #[serde(deserialize_with = "seconds")]
@@ -191,6 +197,8 @@ impl Default for Settings {
             broker_transport_options: TransportOptions::default(),
             result_backend: None,
             result_expires: 86_400.0,
+            result_failure_expires: None,
+            result_backend_transport_options: ResultTransportOptions::default(),
             result_chord_join_timeout: 3.0,
             result_extended: false,
             task_default_queue: "celery".to_owned(),
@@ -283,6 +291,15 @@ impl Default for TransportOptions {
             worker_lease: 30.0,
         }
     }
+}
+
+/// `result_backend_transport_options`, as far as they name keys.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResultTransportOptions {
+    /// Put before every key and channel of a result; a `_` follows it if it
+    /// ends in none of `:`, `_`, `-` and `.`.
+    pub global_keyprefix: String,
 }
 
 /// `queue_order_strategy`.
@@ -400,6 +417,11 @@ impl PublishRetryPolicy {
 /// The most seconds that a setting may be: more than a century, and less than
 /// what any clock here overflows at.
 const LONGEST: f64 = u32::MAX as f64;
+
+/// As [`seconds`], of a setting that need not be given.
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    seconds(deserializer).map(Some)
+}
 
 /// Seconds may be written with or without a fraction.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

@@ -61,10 +61,6 @@ redis.call('SET', KEYS[1], 'done', 'EX', ARGV[2])
 return 1
 "#;
 
-fn key(group_id: &str, suffix: &str) -> String {
-    format!("celery-taskset-meta-{group_id}{suffix}")
-}
-
 impl RedisResults {
     /// Sets a key that lives as long as a result.
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
@@ -81,12 +77,21 @@ impl RedisResults {
 impl ChordStore for RedisResults {
     async fn set_chord_size(&self, group_id: &str, size: u64) -> Result<(), Error> {
         // The same canvas sent again is a new run.
-        let () = self.connection.clone().del(key(group_id, ".c")).await?;
-        self.set(key(group_id, ".s"), size.to_string().into()).await
+        let () = self
+            .connection
+            .clone()
+            .del(self.keys.group(group_id, ".c"))
+            .await?;
+        self.set(self.keys.group(group_id, ".s"), size.to_string().into())
+            .await
     }
 
     async fn add_to_chord(&self, group_id: &str) -> Result<(), Error> {
-        Ok(self.connection.clone().incr(key(group_id, ".t"), 1).await?)
+        Ok(self
+            .connection
+            .clone()
+            .incr(self.keys.group(group_id, ".t"), 1)
+            .await?)
     }
 
     async fn chord_part(&self, part: &ChordPart<'_>) -> Result<ChordProgress, Error> {
@@ -99,7 +104,7 @@ impl ChordStore for RedisResults {
         let script = &self.chords.part;
         let mut call = script.prepare_invoke();
         for suffix in [".j", ".s", ".t", ".d", ".c", ""] {
-            call.key(key(part.group_id, suffix));
+            call.key(self.keys.group(part.group_id, suffix));
         }
         call.arg(format!("{}:{place}", part.task_id))
             .arg(encoded)
@@ -115,7 +120,7 @@ impl ChordStore for RedisResults {
     }
 
     async fn chord_parts(&self, group_id: &str) -> Result<Vec<StoredPart>, Error> {
-        let key = key(group_id, ".j");
+        let key = self.keys.group(group_id, ".j");
         let stored: Vec<Vec<u8>> = self.connection.clone().zrange(key, 0, -1).await?;
         let part = |encoded: Vec<u8>| {
             let (_, task_id, state, result): (Value, _, _, _) = self.codec.loads(&encoded)?;
@@ -129,15 +134,17 @@ impl ChordStore for RedisResults {
     }
 
     async fn hold_chord(&self, group_id: &str, token: &str) -> Result<bool, Error> {
-        let mut call = self.chords.hold.key(key(group_id, ".c"));
-        call.key(key(group_id, ".s")).arg(token).arg(HOLD);
+        let mut call = self.chords.hold.key(self.keys.group(group_id, ".c"));
+        call.key(self.keys.group(group_id, ".s"))
+            .arg(token)
+            .arg(HOLD);
         Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 
     async fn finish_chord(&self, group_id: &str, token: &str) -> Result<(), Error> {
         let mut call = self.chords.finish.prepare_invoke();
         for suffix in [".c", ".j", ".t", ".s", ".d"] {
-            call.key(key(group_id, suffix));
+            call.key(self.keys.group(group_id, suffix));
         }
         call.arg(token).arg(DONE);
         let held: bool = call.invoke_async(&mut self.connection.clone()).await?;
@@ -150,16 +157,24 @@ impl ChordStore for RedisResults {
     }
 
     async fn fail_chord(&self, group_id: &str) -> Result<(), Error> {
-        Ok(self.connection.clone().del(key(group_id, ".s")).await?)
+        Ok(self
+            .connection
+            .clone()
+            .del(self.keys.group(group_id, ".s"))
+            .await?)
     }
 
     async fn save_group(&self, group_id: &str, tuple: &Value) -> Result<(), Error> {
         let encoded = self.codec.dumps(&json!({"result": tuple}))?;
-        self.set(key(group_id, ""), encoded).await
+        self.set(self.keys.group(group_id, ""), encoded).await
     }
 
     async fn restore_group(&self, group_id: &str) -> Result<Option<Value>, Error> {
-        let stored: Option<Vec<u8>> = self.connection.clone().get(key(group_id, "")).await?;
+        let stored: Option<Vec<u8>> = self
+            .connection
+            .clone()
+            .get(self.keys.group(group_id, ""))
+            .await?;
         let Some(stored) = stored else {
             return Ok(None);
         };
@@ -168,7 +183,11 @@ impl ChordStore for RedisResults {
     }
 
     async fn forget_group(&self, group_id: &str) -> Result<(), Error> {
-        Ok(self.connection.clone().del(key(group_id, "")).await?)
+        Ok(self
+            .connection
+            .clone()
+            .del(self.keys.group(group_id, ""))
+            .await?)
     }
 }
 

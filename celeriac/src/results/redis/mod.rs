@@ -2,10 +2,12 @@
 //! `celery-task-meta-<id>` holds the meta and is also the channel on which it
 //! is published.
 //!
+//! - `keys`: how they are named
 //! - `chord`: the counters of chords
 //! - `storing`: many results in one step
 
 mod chord;
+mod keys;
 mod storing;
 
 use std::collections::HashMap;
@@ -19,9 +21,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Codec, ResultStore, TaskMeta, states};
 use crate::batcher::Batcher;
+use crate::config::Settings;
 use crate::error::Error;
 use crate::redis_link::{self, Connection};
 use chord::ChordScripts;
+use keys::ResultKeys;
 use storing::{Storing, ToStore};
 
 /// A result that was published while nobody listened is found at the latest
@@ -37,7 +41,10 @@ pub struct RedisResults {
     connection: Connection,
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
+    /// The same of a failure.
+    failures_expire: u64,
     codec: Codec,
+    keys: ResultKeys,
     storing: Batcher<Storing>,
     chords: ChordScripts,
     /// The connection that subscribes; opened for the first who waits.
@@ -46,17 +53,21 @@ pub struct RedisResults {
 }
 
 impl RedisResults {
-    /// Results at `url`; connects when first used.
-    pub fn new(url: &str, expires: f64, codec: Codec) -> Result<Self, Error> {
+    /// Results at `url`, as the settings say; connects when first used.
+    pub fn new(url: &str, settings: &Settings) -> Result<Self, Error> {
         let client = redis_link::client("result_backend", url)?;
         let connection = Connection::new(&client)?;
-        let expires = expires as u64;
+        let expires = settings.result_expires;
+        let failures_expire = settings.result_failure_expires.unwrap_or(expires);
+        let options = &settings.result_backend_transport_options;
         Ok(Self {
-            storing: Batcher::new(Storing::new(connection.clone(), expires)),
+            storing: Batcher::new(Storing::new(connection.clone())),
             connection,
             client,
-            expires,
-            codec,
+            expires: expires as u64,
+            failures_expire: failures_expire as u64,
+            codec: Codec::of(settings),
+            keys: ResultKeys::new(&options.global_keyprefix),
             chords: ChordScripts::default(),
             subscriber: OnceCell::new(),
             waiters: Waiters::default(),
@@ -116,21 +127,22 @@ fn wake(waiters: &Waiters, push: &PushInfo) {
     }
 }
 
-fn key(task_id: &str) -> String {
-    format!("celery-task-meta-{task_id}")
-}
-
 #[async_trait]
 impl ResultStore for RedisResults {
     async fn store(&self, meta: &TaskMeta) -> Result<(), Error> {
-        let key = key(&meta.task_id);
+        let key = self.keys.task(&meta.task_id);
         let encoded = self.codec.dumps(meta)?;
+        let expires = match meta.status == states::FAILURE {
+            true => self.failures_expire,
+            false => self.expires,
+        };
         let mut replaces = Vec::new();
         loop {
             let request = ToStore {
                 key: key.clone(),
                 meta: encoded.clone(),
                 replaces,
+                expires,
             };
             match self.storing.ask(request).await? {
                 Some(found) if !self.is_success(&found) => replaces = found,
@@ -140,13 +152,13 @@ impl ResultStore for RedisResults {
     }
 
     async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error> {
-        let stored: Option<Vec<u8>> = self.connection.clone().get(key(task_id)).await?;
+        let stored: Option<Vec<u8>> = self.connection.clone().get(self.keys.task(task_id)).await?;
         stored.map(|meta| self.codec.loads(&meta)).transpose()
     }
 
     async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error> {
         let deadline = Instant::now() + timeout;
-        let key = key(task_id);
+        let key = self.keys.task(task_id);
         let news = {
             let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(waiters.entry(key.clone()).or_default())
@@ -171,6 +183,6 @@ impl ResultStore for RedisResults {
     }
 
     async fn forget(&self, task_id: &str) -> Result<(), Error> {
-        Ok(self.connection.clone().del(key(task_id)).await?)
+        Ok(self.connection.clone().del(self.keys.task(task_id)).await?)
     }
 }

@@ -7,29 +7,29 @@ use crate::batcher::Batched;
 use crate::redis_link::Connection;
 
 /// Stores and publishes each unless a success is there. `KEYS`: the tasks'
-/// keys. `ARGV`: seconds to live or 0, then for each its meta and what of
-/// another format has been found there and may be replaced. Answers for each
+/// keys. `ARGV`: for each its meta, what of another format has been found there
+/// and may be replaced, and seconds to live or 0. Answers for each
 /// what is there if Redis cannot read it: the caller then must, and calls
 /// again.
 const STORE: &str = r#"
-local function store(key, meta, replaces)
+local function store(key, meta, replaces, expires)
   local known = redis.call('GET', key)
   if known and known ~= replaces then
     local ok, stored = pcall(cjson.decode, known)
     if not ok then return known end
     if type(stored) == 'table' and stored['status'] == 'SUCCESS' then return false end
   end
-  if ARGV[1] == '0' then
+  if expires == '0' then
     redis.call('SET', key, meta)
   else
-    redis.call('SETEX', key, ARGV[1], meta)
+    redis.call('SETEX', key, expires, meta)
   end
   redis.call('PUBLISH', key, meta)
   return false
 end
 local found = {}
 for i, key in ipairs(KEYS) do
-  found[i] = store(key, ARGV[2 * i], ARGV[2 * i + 1])
+  found[i] = store(key, ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i])
 end
 return found
 "#;
@@ -41,21 +41,20 @@ pub(super) struct ToStore {
     pub meta: Vec<u8>,
     /// What may be replaced though Redis cannot read it.
     pub replaces: Vec<u8>,
+    /// Seconds that it lives; 0 for ever.
+    pub expires: u64,
 }
 
 /// Stores results, and tells who waits for them.
 pub(super) struct Storing {
     connection: Connection,
-    /// Seconds that a result lives; 0 for ever.
-    expires: u64,
     script: Script,
 }
 
 impl Storing {
-    pub fn new(connection: Connection, expires: u64) -> Self {
+    pub fn new(connection: Connection) -> Self {
         Self {
             connection,
-            expires,
             script: Script::new(STORE),
         }
     }
@@ -69,10 +68,11 @@ impl Batched for Storing {
 
     async fn perform(&self, results: &[ToStore]) -> Result<Vec<Self::Answer>, RedisError> {
         let mut call = self.script.prepare_invoke();
-        call.arg(self.expires);
         for result in results {
             call.key(&result.key);
-            call.arg(&result.meta).arg(&result.replaces);
+            call.arg(&result.meta)
+                .arg(&result.replaces)
+                .arg(result.expires);
         }
         call.invoke_async(&mut self.connection.clone()).await
     }
