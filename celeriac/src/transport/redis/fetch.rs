@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::keys::Keys;
-use super::{Delivery, RedisTransport};
+use super::{Delivery, Own, RedisTransport};
 use crate::error::Error;
 use crate::redis_link;
 
@@ -62,10 +62,8 @@ pub(super) struct Fetcher {
     /// What Redis tells without being asked.
     pushes: UnboundedReceiver<PushInfo>,
     keys: Keys,
-    worker: String,
+    own: Arc<Own>,
     script: Script,
-    /// Counts fetches: for tags and turns.
-    turn: usize,
 }
 
 impl Fetcher {
@@ -84,9 +82,8 @@ impl Fetcher {
             connection,
             pushes,
             keys: transport.keys.clone(),
-            worker: transport.own.worker.clone(),
+            own: Arc::clone(&transport.own),
             script: Script::new(TAKE),
-            turn: 0,
         })
     }
 
@@ -110,15 +107,15 @@ impl Fetcher {
     }
 
     async fn take(&mut self, queues: &[Arc<str>], max: usize) -> Result<Vec<Delivery>, Error> {
-        self.turn = self.turn.wrapping_add(1);
-        let lists = self.keys.lists(queues, self.turn);
+        let turn = self.own.turn();
+        let lists = self.keys.lists(queues, turn);
         let mut call = self.script.prepare_invoke();
         call.key(self.keys.unacked())
             .key(self.keys.unacked_index())
             .key(self.keys.refused());
         call.arg(max)
             .arg(Utc::now().timestamp_micros() as f64 / 1e6)
-            .arg(format!("{}:{}-", self.worker, self.turn));
+            .arg(format!("{}:{turn}-", self.own.worker));
         for (key, place) in &lists {
             let queue = queues.get(*place).map_or("", |queue| queue.as_ref());
             call.key(key).arg(serde_json::to_string(queue)?);

@@ -33,6 +33,7 @@ mod schedule;
 mod settle;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -73,12 +74,22 @@ pub struct RedisTransport {
 struct Own {
     /// Begins every tag of this worker's.
     worker: String,
+    /// How often it has taken messages, whatever the connection: a tag must
+    /// not come again as long as the broker may know it.
+    turns: AtomicUsize,
     /// What it has fetched and not settled.
     held: Held,
     /// Workers that had no lease when last looked at.
     suspects: Mutex<HashSet<String>>,
     /// The broadcasts that it hears, by queue.
     heard: Mutex<HashMap<Arc<str>, Heard>>,
+}
+
+impl Own {
+    /// The number of the next fetch, which none had before.
+    fn turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// The tags of unsettled deliveries.
@@ -97,6 +108,7 @@ impl RedisTransport {
         let client = redis_link::client("broker_url", url)?;
         let own = Own {
             worker: Uuid::new_v4().simple().to_string(),
+            turns: AtomicUsize::new(0),
             held: Held::default(),
             suspects: Mutex::default(),
             heard: Mutex::default(),
