@@ -1,10 +1,11 @@
 """Workers come and go while they work."""
 
 import signal
+import time
 
 from support.waiting import until
 
-from .site import disturbing
+from .site import SECONDS, disturbing
 
 
 def begun(site, share=10):
@@ -14,7 +15,7 @@ def begun(site, share=10):
 def test_rolling_deploys_lose_and_double_nothing(site, work, report):
     for _ in range(3):
         site.worker()
-    work.everything(40)
+    work.everything(int(8 * SECONDS))
     begun(site)
     for _ in disturbing():
         old = site.rng.choice(site.alive())
@@ -28,7 +29,7 @@ def test_rolling_deploys_lose_and_double_nothing(site, work, report):
 def test_kills_lose_nothing_and_double_only_what_ran(site, work, report):
     for _ in range(3):
         site.worker()
-    work.everything(40)
+    work.everything(int(8 * SECONDS))
     begun(site)
     kills = 0
     for _ in disturbing():
@@ -48,14 +49,12 @@ def test_what_is_held_survives_whatever_changes_the_fetching(site, work, report)
     work.countdowns(60, 6, 9)
     until(lambda: site.left() == (0, 60), "all are held")
     changes = 0
-    for turn in disturbing(4):
+    for _ in disturbing(4):
         change = site.rng.choice(["add", "cancel", "kill"])
         if change == "kill":
             site.broker.client.client_kill_filter(_type="normal", skipme=True)
         else:
-            command = {"add": site.app.control.add_consumer,
-                       "cancel": site.app.control.cancel_consumer}[change]
-            command("more", destination=[f"{worker.name}@test"], reply=True, timeout=1)
+            site.tell(worker, f"{change}_consumer", queue="more")
         work.countdowns(5, 2, 5)
         changes += 1
     old, new = worker, site.worker()
@@ -84,15 +83,12 @@ def test_a_worker_that_was_away_does_not_begin_what_others_took(site, work, repo
 def test_paused_workers_double_only_what_they_ran(site, work, report):
     for _ in range(3):
         site.worker()
-    work.everything(30)
+    work.everything(int(8 * SECONDS))
     pauses = 0
     for _ in disturbing():
         sleeper = site.rng.choice(site.alive())
         sleeper.signal(signal.SIGSTOP)
-        held = site.rng.uniform(0.5, 5)
-        until(lambda: False or True, "a moment")
-        import time
-        time.sleep(held)
+        time.sleep(site.rng.uniform(0.5, 5))
         sleeper.signal(signal.SIGCONT)
         pauses += 1
     site.rest()

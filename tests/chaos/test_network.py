@@ -8,7 +8,7 @@ import pytest
 from support.waiting import until
 
 from .relay import Network
-from .site import disturbing
+from .site import SECONDS, disturbing
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def network(site):
 def test_a_bad_network_loses_nothing(site, work, network, report):
     for _ in range(2):
         site.worker()
-    work.everything(25)
+    work.everything(int(6 * SECONDS))
     until(lambda: len(site.ran()) > 20, "the work has begun", 30)
     faults = 0
     for _ in disturbing():

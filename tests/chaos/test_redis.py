@@ -67,7 +67,7 @@ def with_another_password(site):
 def test_nothing_is_lost_or_doubled_while_redis_is(site, work, name, report):
     for _ in range(2):
         site.worker()
-    work.everything(25)
+    work.everything(int(4 * SECONDS))
     until(lambda: len(site.ran()) > 20, "the work has begun", 30)
     times = 0
     for _ in disturbing(SECONDS / 2):

@@ -6,7 +6,7 @@ from .site import QUEUE
 
 
 class Workload:
-    def __init__(self, site, pause=0.02):
+    def __init__(self, site, pause=0.15):
         self.site = site
         self.pause = pause
         self.sent = 0

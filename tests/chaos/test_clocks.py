@@ -1,0 +1,31 @@
+"""Machines whose clocks are hours apart."""
+
+from pathlib import Path
+
+import pytest
+
+from support.waiting import until
+
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def off_by(hours):
+    """The environment of a process whose clock is wrong, and runs as fast as any."""
+    return {"LD_PRELOAD": str(LIBRARY), "FAKETIME": f"{hours:+}h",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.mark.skipif(LIBRARY is None, reason="faketime is not installed: apt-get install faketime")
+def test_clocks_that_differ_double_nothing(site, work, report):
+    settings = {"broker_transport_options": {"visibility_timeout": 5, "worker_lease": 2}}
+    for hours in (-2, 0, 2):
+        site.worker(settings=settings, environment=off_by(hours) if hours else None)
+    # They run for longer than the visibility timeout.
+    work.long_tasks(9, 7)
+    until(lambda: site.left()[1] >= 9, "all are held")
+    work.tasks(200)
+    work.chains(10)
+    work.chords(5)
+    site.rest()
+    assert site.verdict() == {}
+    report("clocks four hours apart", f"{len(site.expected)} runs, 0 lost, 0 doubled")
