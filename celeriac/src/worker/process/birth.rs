@@ -69,6 +69,7 @@ fn spawn(program: &PathBuf, index: usize) -> io::Result<(Process, Line)> {
         .args(arguments)
         .env(VARIABLE, format!("{inode}:{index}"))
         .stdin(theirs)
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     // The command has the child's end as well: while it is open here, nobody

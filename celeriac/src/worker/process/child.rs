@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Outcome, limits};
+use super::group;
 use super::guard::FAREWELL;
 use super::wire::{Ended, Line, Ready, Run};
 use crate::app::App;
@@ -106,7 +107,7 @@ pub(in crate::worker) async fn serve(
         let _ = tell.send(talked);
         // Whatever else the program has to do, nobody waits for it.
         thread::sleep(FAREWELL);
-        end();
+        let _ = raise(Signal::SIGKILL);
     };
     let thread = thread::Builder::new().name("celeriac-child".to_owned());
     thread.spawn(talk).map_err(lost)?;
@@ -117,11 +118,6 @@ pub(in crate::worker) async fn serve(
 
 fn lost(error: io::Error) -> Error {
     Error::Connection(Box::new(error))
-}
-
-/// Ends this process at once, whatever its threads do.
-fn end() {
-    let _ = raise(Signal::SIGKILL);
 }
 
 /// What a child runs tasks with.
@@ -218,10 +214,10 @@ impl Server {
         }
     }
 
-    /// Ends with what it runs.
+    /// Ends with what it runs, and with all that this has started.
     async fn abandon(&self, mut running: Running) -> io::Result<()> {
         running.stop().await;
-        end();
+        group::signal(std::process::id(), Signal::SIGKILL);
         Ok(())
     }
 }

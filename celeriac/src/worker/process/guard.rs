@@ -2,15 +2,15 @@
 
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio::process::Child as Process;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use super::group;
 use super::wire::Line;
 
 /// What a child has to end by itself when nothing is left for it to do.
@@ -25,7 +25,7 @@ pub(super) struct Child {
     pub line: Line,
     /// The restart of the pool that it was born after.
     pub generation: u64,
-    runs: Arc<AtomicU64>,
+    work: Arc<Work>,
     /// Takes the signal that it is to be ended by.
     order: Option<oneshot::Sender<Signal>>,
     exit: watch::Receiver<Option<ExitStatus>>,
@@ -34,10 +34,19 @@ pub(super) struct Child {
 /// The guard of a child: it waits for its end, so that no pid is signalled
 /// that is not its own any more.
 pub(super) struct Guard {
+    pid: u32,
     process: Process,
-    runs: Arc<AtomicU64>,
+    work: Arc<Work>,
     orders: oneshot::Receiver<Signal>,
     exit: watch::Sender<Option<ExitStatus>>,
+}
+
+/// What a child has been given to do.
+#[derive(Default)]
+struct Work {
+    runs: AtomicU64,
+    /// Whether one of them goes on.
+    busy: AtomicBool,
 }
 
 /// How a child has ended.
@@ -54,20 +63,21 @@ pub(super) struct Death {
 /// ended since.
 pub(super) fn guarded(process: Process, line: Line, generation: u64) -> Option<(Child, Guard)> {
     let pid = process.id()?;
-    let runs = Arc::new(AtomicU64::new(0));
+    let work = Arc::new(Work::default());
     let (order, orders) = oneshot::channel();
     let (ended, exit) = watch::channel(None);
     let child = Child {
         pid,
         line,
         generation,
-        runs: Arc::clone(&runs),
+        work: Arc::clone(&work),
         order: Some(order),
         exit,
     };
     let guard = Guard {
+        pid,
         process,
-        runs,
+        work,
         orders,
         exit: ended,
     };
@@ -77,12 +87,18 @@ pub(super) fn guarded(process: Process, line: Line, generation: u64) -> Option<(
 impl Child {
     /// How many runs it has been given.
     pub fn runs(&self) -> u64 {
-        self.runs.load(Ordering::Relaxed)
+        self.work.runs.load(Ordering::Relaxed)
     }
 
     /// It is given one more.
-    pub fn count_run(&self) {
-        self.runs.fetch_add(1, Ordering::Relaxed);
+    pub fn begin_run(&self) {
+        self.work.runs.fetch_add(1, Ordering::Relaxed);
+        self.work.busy.store(true, Ordering::Relaxed);
+    }
+
+    /// The run has ended by itself: what it has left behind may go on.
+    pub fn end_run(&self) {
+        self.work.busy.store(false, Ordering::Relaxed);
     }
 
     pub fn is_alive(&self) -> bool {
@@ -125,23 +141,22 @@ impl Child {
 impl Guard {
     /// Waits for the end, and brings it about when told to.
     pub async fn watch(mut self) -> Death {
-        let pid = self.process.id().unwrap_or_default();
         let (status, wanted) = tokio::select! {
             status = self.process.wait() => (status.ok(), false),
             order = &mut self.orders => (self.end(order.ok()).await, true),
         };
         self.exit.send_replace(status);
         Death {
-            pid,
+            pid: self.pid,
             status,
             wanted,
-            runs: self.runs.load(Ordering::Relaxed),
+            runs: self.work.runs.load(Ordering::Relaxed),
         }
     }
 
     async fn end(&mut self, signal: Option<Signal>) -> Option<ExitStatus> {
-        if let (Some(pid), Some(signal)) = (self.process.id(), signal) {
-            let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
+        if let Some(signal) = signal {
+            group::signal(self.pid, signal);
         }
         let patience = signal.map_or(FAREWELL, |_| GRACE);
         match timeout(patience, self.process.wait()).await {
@@ -150,6 +165,15 @@ impl Guard {
                 let _ = self.process.start_kill();
                 self.process.wait().await.ok()
             }
+        }
+    }
+}
+
+impl Drop for Guard {
+    /// Nothing is left of a run that the child's end has cut off.
+    fn drop(&mut self) {
+        if self.work.busy.load(Ordering::Relaxed) {
+            group::signal(self.pid, Signal::SIGKILL);
         }
     }
 }

@@ -99,7 +99,7 @@ impl Running<'_> {
     /// Has the child run it; how it ended. `None`: the child has.
     async fn converse(&mut self, run: &Run, message: &[u8]) -> Option<Ended> {
         let child = self.child.as_mut()?;
-        child.count_run();
+        child.begin_run();
         child.line.send_run(run, message).await.ok()?;
         // What the task has started may have the child's end of the line, too.
         let mut exit = child.exit();
@@ -124,7 +124,10 @@ impl Running<'_> {
             return;
         };
         match ended.over {
-            true => self.children.give_back(child, ended.memory),
+            true => {
+                child.end_run();
+                self.children.give_back(child, ended.memory);
+            }
             false => self.children.dismiss(child, Some(Signal::SIGKILL)),
         }
     }

@@ -10,6 +10,7 @@
 //! - [`Lease`]: a child that has been given one run
 //! - [`Plan`]: which tasks run in children, and when these are replaced
 //! - `birth`: how a child is started; `guard`: how it ends
+//! - `group`: what its runs have started
 //! - `child`: the other side, in the child
 //! - `wire`: what both sides say to each other
 //! - `lost`: what is said of a child that died
@@ -17,6 +18,7 @@
 mod birth;
 pub(super) mod child;
 mod children;
+mod group;
 mod guard;
 mod lease;
 mod lost;
