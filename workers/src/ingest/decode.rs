@@ -14,10 +14,21 @@ struct Body {
     rows: Vec<Box<RawValue>>,
     #[serde(alias = "num_rows_total")]
     total: Option<u64>,
+    /// The data set's columns, in the server's own shape.
+    features: Option<Vec<Feature>>,
 }
 
-/// The two columns of a data set that are read; others are ignored, whatever
-/// they hold.
+#[derive(Deserialize)]
+struct Feature {
+    name: String,
+}
+
+/// The columns that each side of a call can be in. Others are ignored,
+/// whatever they hold, and whatever the server did to them.
+const CUSTOMER: [&str; 3] = ["input", "transcript_customer", "turns"];
+const AGENT: [&str; 3] = ["output", "transcript_agent", "turns"];
+
+/// The two columns of a data set that are read.
 #[derive(Deserialize)]
 struct Sides {
     #[serde(alias = "transcript_customer")]
@@ -48,15 +59,48 @@ enum Speaker {
 /// Reads a page that was asked for from `offset` on.
 ///
 /// # Errors
-/// [`FetchError::Malformed`] when it is no page; a bad row is no error.
+/// [`FetchError`] when it is no page, not of the rows that were asked for, or
+/// of other columns than are read; a bad row is no error.
 pub fn page(raw: Vec<u8>, offset: u64) -> Result<RawPage, FetchError> {
     let body: Body = serde_json::from_slice(&raw)?;
+    known(body.features.as_deref().unwrap_or_default())?;
     let rows = (offset..).zip(&body.rows);
+    let rows: Vec<_> = rows.map(|(place, json)| row(json.get(), place)).collect();
+    in_place(&rows, offset, body.total)?;
     Ok(RawPage {
-        rows: rows.map(|(place, json)| row(json.get(), place)).collect(),
+        rows,
         total: body.total,
         raw,
     })
+}
+
+/// Whether the data set has both sides of a call, if it names its columns. One
+/// that was renamed would cost all rows their transcripts.
+fn known(features: &[Feature]) -> Result<(), FetchError> {
+    let has = |side: [&str; 3]| {
+        let mut names = features.iter().map(|feature| feature.name.as_str());
+        names.any(|name| side.contains(&name))
+    };
+    if features.is_empty() || has(CUSTOMER) && has(AGENT) {
+        return Ok(());
+    }
+    let names = features.iter().map(|feature| feature.name.clone());
+    Err(FetchError::Columns(names.collect()))
+}
+
+/// Whether the rows are those that were asked for, and none is left out: the
+/// cursor moves past all of them.
+fn in_place(rows: &[Row], offset: u64, total: Option<u64>) -> Result<(), FetchError> {
+    let mut places = (offset..).zip(rows);
+    if let Some((expected, row)) = places.find(|(place, row)| *place != row.index) {
+        let found = Some(row.index);
+        return Err(FetchError::Misplaced { expected, found });
+    }
+    if rows.is_empty() && total.is_some_and(|total| offset < total) {
+        let (expected, found) = (offset, None);
+        return Err(FetchError::Misplaced { expected, found });
+    }
+    Ok(())
 }
 
 /// Reads one row: `{"row_idx", "row", "truncated_cells"}` with the sides in
@@ -76,18 +120,25 @@ pub fn row(json: &str, place: u64) -> Row {
     }
 }
 
-/// The row's columns; a row whose cells the server cut short has none that
-/// can be trusted.
+/// The row's columns, unless the server cut one short that is read.
 fn columns(mut value: Value) -> Result<Value, String> {
     let Some(columns) = value.get_mut("row").map(Value::take) else {
         return Ok(value);
     };
-    match value.get("truncated_cells").and_then(Value::as_array) {
-        Some(cut) if !cut.is_empty() => {
-            let names: Vec<_> = cut.iter().filter_map(Value::as_str).collect();
-            Err(format!("the server cut these cells: {}", names.join(", ")))
-        }
-        _ => Ok(columns),
+    let cut = value.get("truncated_cells").and_then(Value::as_array);
+    let cut = cut.into_iter().flatten().filter_map(Value::as_str);
+    let read: Vec<_> = cut.filter(|name| is_read(name, &columns)).collect();
+    match read.is_empty() {
+        true => Ok(columns),
+        false => Err(format!("the server cut these cells: {}", read.join(", "))),
+    }
+}
+
+/// Whether the row's transcripts come from this column.
+fn is_read(name: &str, columns: &Value) -> bool {
+    match columns.get("turns") {
+        Some(_) => name == "turns",
+        None => CUSTOMER.contains(&name) || AGENT.contains(&name),
     }
 }
 

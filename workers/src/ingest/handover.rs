@@ -21,8 +21,13 @@ pub trait CallSender: Send + Sync {
 
 /// Why calls could not be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SendError(pub String);
+#[error("{text}")]
+pub struct SendError {
+    /// What went wrong.
+    pub text: String,
+    /// Whether it may go well later.
+    pub passes: bool,
+}
 
 /// Stores calls, sends those that are new, and marks what was sent.
 pub struct HandOver {

@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 
 use super::decode;
 use super::retry::parse_retry_after;
@@ -68,10 +69,12 @@ impl HuggingFace {
             request = request.bearer_auth(token);
         }
         let response = request.send().await.map_err(FetchError::Transport)?;
-        if response.status().is_success() {
-            Ok(response)
-        } else {
+        if !response.status().is_success() {
             Err(refusal(response).await)
+        } else if is_html(response.headers()) {
+            Err(FetchError::Html(detail(response).await))
+        } else {
+            Ok(response)
         }
     }
 }
@@ -100,18 +103,38 @@ async fn body(mut response: Response) -> Result<Vec<u8>, FetchError> {
     Ok(bytes)
 }
 
+/// A page for people: of a proxy, or of a server that has moved.
+fn is_html(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
+    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/html"))
+}
+
 async fn refusal(response: Response) -> FetchError {
-    let retry_after = response.headers().get(RETRY_AFTER);
+    let headers = response.headers();
+    // The server's own clock, if it tells it: ours may go otherwise.
+    let now = headers.get(DATE).and_then(|date| date.to_str().ok());
+    let now = now.and_then(|date| httpdate::parse_http_date(date).ok());
+    let now = now.unwrap_or_else(SystemTime::now);
+    let retry_after = headers.get(RETRY_AFTER);
     FetchError::Status {
         status: response.status(),
-        retry_after: retry_after.and_then(|value| parse_retry_after(value, SystemTime::now())),
-        // What cannot be read explains nothing; the status says enough.
-        detail: match body(response).await {
-            Ok(bytes) => String::from_utf8_lossy(&bytes)
-                .chars()
-                .take(DETAIL)
-                .collect(),
-            Err(_) => String::new(),
-        },
+        retry_after: retry_after.and_then(|value| parse_retry_after(value, now)),
+        detail: detail(response).await,
     }
+}
+
+/// The server's words. What cannot be read explains nothing.
+async fn detail(response: Response) -> String {
+    let bytes = body(response).await.unwrap_or_default();
+    let said = match serde_json::from_slice::<Said>(&bytes) {
+        Ok(said) => said.error,
+        Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    said.trim().chars().take(DETAIL).collect()
+}
+
+/// How the data sets server says what is wrong.
+#[derive(Deserialize)]
+struct Said {
+    error: String,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use store::StoreError;
 
 use super::handover::SendError;
+use super::retry::asks_too_much;
 use super::source::FetchError;
 
 /// What a run did; the result of `ingest.run`.
@@ -29,6 +30,9 @@ pub struct Report {
     pub total: Option<u64>,
     /// Whether the end of the source was reached.
     pub exhausted: bool,
+    /// Why the rest is left to the next run: the source is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postponed: Option<String>,
 }
 
 /// Why a run ended early. What it had stored stays.
@@ -59,7 +63,29 @@ impl IngestError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Fetch { error, .. } => error.is_transient(),
-            Self::Pages(_) | Self::Store(_) | Self::Send(_) => true,
+            Self::Pages(error) => !needs_somebody(error),
+            Self::Store(_) => true,
+            Self::Send(error) => error.passes,
         }
     }
+
+    /// Whether the source is away: all there is to do is to come back later.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Fetch { error, .. } if error.is_outage())
+    }
+
+    /// Whether the source wants to be left alone for longer than a run waits.
+    pub fn asks_too_much(&self) -> bool {
+        matches!(self, Self::Fetch { error, .. } if asks_too_much(error))
+    }
+}
+
+/// Whether a folder stays as it is until somebody sets it right. A full disk
+/// may have room again.
+fn needs_somebody(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    matches!(
+        error.kind(),
+        InvalidFilename | NotADirectory | PermissionDenied | ReadOnlyFilesystem
+    )
 }

@@ -8,8 +8,8 @@ use reqwest::header::HeaderValue;
 use super::settings::IngestSettings;
 use super::source::{FetchError, RawPage, TranscriptSource};
 
-/// The longest wait between two tries, even where the server asks for more:
-/// the run then fails, and a later one goes on where it stopped.
+/// The longest wait between two tries. Where the server asks for more, the
+/// page is not tried again in this run: a later one goes on where it stopped.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Fetches a page; tries again, as often as the settings say, after what may
@@ -30,14 +30,15 @@ pub async fn fetch(
         .with_jitter();
     (|| source.fetch(offset, limit))
         .retry(backoff)
-        .when(FetchError::is_transient)
-        .adjust(|error, wait| wait.map(|wait| wait_asked_for(error).unwrap_or(wait)))
+        .when(|error| error.is_transient() && !asks_too_much(error))
+        .adjust(|error, wait| wait.map(|wait| error.retry_after().unwrap_or(wait)))
         .notify(|error, wait| tracing::warn!(%error, offset, ?wait, "trying the page again"))
         .await
 }
 
-fn wait_asked_for(error: &FetchError) -> Option<Duration> {
-    error.retry_after().map(|wait| wait.min(LONGEST_WAIT))
+/// Whether the server wants to be left alone for longer than a run waits.
+pub fn asks_too_much(error: &FetchError) -> bool {
+    error.retry_after().is_some_and(|wait| wait > LONGEST_WAIT)
 }
 
 /// Reads `Retry-After`, which is a number of seconds or an HTTP date. A date

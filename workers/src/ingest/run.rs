@@ -63,24 +63,42 @@ impl Ingestion {
         limit: Option<u64>,
         sender: &dyn CallSender,
     ) -> Result<Report, IngestError> {
-        let source = self.source.name();
-        let start = self.store.cursor(&source).await?;
+        let (report, ended) = self.attempt(limit, sender).await;
+        ended.map(|()| report)
+    }
+
+    /// The same; what a run did that ended early is told as well.
+    pub async fn attempt(
+        &self,
+        limit: Option<u64>,
+        sender: &dyn CallSender,
+    ) -> (Report, Result<(), IngestError>) {
         let mut report = Report {
-            source,
-            next_offset: start,
-            queued: self.hand_over.left_behind(sender).await?,
+            source: self.source.name(),
             ..Report::default()
         };
+        let ended = self.go_on(limit, &mut report, sender).await;
+        tracing::info!(?report, "ingested");
+        (report, ended)
+    }
+
+    async fn go_on(
+        &self,
+        limit: Option<u64>,
+        report: &mut Report,
+        sender: &dyn CallSender,
+    ) -> Result<(), IngestError> {
+        report.next_offset = self.store.cursor(&report.source).await?;
+        report.queued = self.hand_over.left_behind(sender).await?;
         let limit = limit.unwrap_or(self.settings.limit);
-        let end = start.saturating_add(limit);
+        let end = report.next_offset.saturating_add(limit);
         // Draws nothing where standard error is no terminal.
         let progress = ProgressBar::new(limit);
         while report.next_offset < end && !report.exhausted {
-            self.bring_in(end, &mut report, sender, &progress).await?;
+            self.bring_in(end, report, sender, &progress).await?;
         }
         progress.finish_and_clear();
-        tracing::info!(?report, "ingested");
-        Ok(report)
+        Ok(())
     }
 
     /// Brings in pages, one after the other, up to the first that is shorter
@@ -119,6 +137,14 @@ impl Ingestion {
         let next_offset = asked.start + count;
         report.total = page.total.or(report.total);
         report.exhausted = count == 0 || report.total.is_some_and(|total| next_offset >= total);
+        if let Some(total) = report.total.filter(|total| *total < asked.start) {
+            tracing::warn!(
+                total,
+                read = asked.start,
+                "the source has become shorter than what was read of it: \
+                 it is another one under the same name, and nothing is read of it"
+            );
+        }
         if count == 0 {
             return Ok(());
         }

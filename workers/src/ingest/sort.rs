@@ -11,7 +11,7 @@ use crate::call::CallDefaults;
 const KEPT: usize = 10_000;
 
 /// Makes calls of the good rows, under ids made from the namespace and their
-/// place; tells the log about the others.
+/// place; tells the log once about the others.
 pub fn rows(
     rows: Vec<Row>,
     namespace: Uuid,
@@ -28,11 +28,14 @@ pub fn rows(
             Err(reason) => rejected.push(reject(row.index, &row.raw, reason)),
         }
     }
+    if let Some(RejectedRow { offset, reason, .. }) = rejected.first() {
+        let rows = rejected.len();
+        tracing::warn!(rows, row = offset, %reason, "rows kept aside; the first and its reason");
+    }
     (calls, rejected)
 }
 
 fn reject(offset: u64, raw: &str, reason: String) -> RejectedRow {
-    tracing::warn!(row = offset, %reason, "row kept aside");
     RejectedRow {
         offset,
         reason,

@@ -71,6 +71,24 @@ pub enum FetchError {
     /// The answer is no page; such as one that a proxy cut short.
     #[error("the answer is not a page of rows: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// The answer is a page for people, such as a proxy's or a login.
+    #[error("the server answered with HTML, not with rows: {0}")]
+    Html(String),
+    /// Not the rows that were asked for, or not all of them.
+    #[error("the server left out row {expected}: {}", what_came(.found))]
+    Misplaced {
+        /// The row that was to come.
+        expected: u64,
+        /// The one that came, if any did.
+        found: Option<u64>,
+    },
+    /// The data set lacks a column that is read.
+    #[error(
+        "the data set has the columns {}; the customer's side is read from `input` or `transcript_customer`, \
+         the agent's from `output` or `transcript_agent`, or both from `turns`",
+        .0.join(", ")
+    )]
+    Columns(Vec<String>),
     /// The answer is larger than any page should be.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -89,15 +107,21 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later, nobody doing anything here.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status, .. } => {
-                *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
-            }
+            Self::Malformed(error) => !error.is_data(),
+            Self::BrokenOff(_) | Self::Misplaced { .. } => true,
+            _ => self.is_outage(),
+        }
+    }
+
+    /// Whether the server is away or has no time: the next run finds it back.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => passes(*status),
             Self::Transport(error) => !error.is_builder() && !error.is_redirect(),
-            Self::Malformed(_) | Self::BrokenOff(_) => true,
-            Self::TooLarge(_) | Self::File { .. } | Self::Settings(_) => false,
+            _ => false,
         }
     }
 
@@ -107,6 +131,23 @@ impl FetchError {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+/// Whether a refusal passes by itself. What the server cannot do at all
+/// (501, 505), and what it asks of the network (511), is the same for ever.
+fn passes(status: StatusCode) -> bool {
+    match status.as_u16() {
+        408 | 425 | 429 => true,
+        501 | 505 | 506 | 508 | 510 | 511 => false,
+        _ => status.is_server_error(),
+    }
+}
+
+fn what_came(found: &Option<u64>) -> String {
+    match found {
+        Some(row) => format!("row {row} came in its place"),
+        None => "no row came, though there are more".to_owned(),
     }
 }
 

@@ -16,25 +16,46 @@ const PROCESS: &str = "insights.process";
 /// Calls of an ingestion let those go first that somebody asks about.
 const BULK: u8 = 6;
 
+/// How often a run is tried again. The macro wants the number itself.
+const RETRIES: u32 = 3;
+
 /// Brings in up to `limit` rows; without it, as many as the settings say.
-/// Faults that may pass are tried again later, from where the run stopped.
+/// Faults that may pass are tried again later, from where the run stopped;
+/// others are not. A source that stays away is left to the next run.
 #[celery::task(
     name = "ingest.run",
     acks_late = true,
     max_retries = 3,
     min_retry_delay = 10,
-    max_retry_delay = 300
+    max_retry_delay = 300,
+    retry_for_unexpected = false
 )]
 pub async fn run(limit: Option<u64>) -> TaskResult<Report> {
     let context = Context::current().ok_or_else(|| missing("a task context"))?;
     let ingestion = context
         .state::<Ingestion>()
         .ok_or_else(|| missing("the ingestion"))?;
+    let last = context.headers().retries >= RETRIES;
     let queue = Queue {
         context,
         name: ingestion.settings().queue.clone(),
     };
-    ingestion.run(limit, &queue).await.map_err(TaskError::from)
+    let (report, ended) = ingestion.attempt(limit, &queue).await;
+    match ended {
+        Ok(()) => Ok(report),
+        Err(error) if error.is_outage() && (last || error.asks_too_much()) => {
+            Ok(postponed(report, &error))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn postponed(report: Report, error: &IngestError) -> Report {
+    tracing::warn!(%error, "the source is away; the next run goes on where this one stopped");
+    Report {
+        postponed: Some(format!("come back later: {error}")),
+        ..report
+    }
 }
 
 impl From<IngestError> for TaskError {
@@ -70,6 +91,9 @@ impl CallSender for Queue {
             signature
         });
         let sent = self.context.app().send_many(signatures).await;
-        sent.map(drop).map_err(|error| SendError(error.to_string()))
+        sent.map(drop).map_err(|error| SendError {
+            text: error.to_string(),
+            passes: error.passes(),
+        })
     }
 }

@@ -69,7 +69,7 @@ async fn what_may_pass_is_tried_again() {
 
 #[tokio::test]
 async fn other_refusals_are_not_tried_again() {
-    for status in [400, 401, 403, 404, 422] {
+    for status in [400, 401, 403, 404, 410, 422, 501, 505, 511] {
         let server = failing(usize::MAX, move || Answer::Status(status, None)).await;
         let bench = Bench::new(&server.url).await;
         let error = bench
@@ -78,9 +78,91 @@ async fn other_refusals_are_not_tried_again() {
             .await
             .unwrap_err();
         assert!(!error.is_transient());
-        assert!(error.to_string().contains(&status.to_string()), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&status.to_string()), "{said}");
+        assert!(said.ends_with(": no"), "{said}");
         assert_eq!(server.requests_at(10).len(), 1);
     }
+}
+
+/// The error of a run whose page at 10 is answered so, and how often it was
+/// asked for. The rows before it are safe, and the cursor stands before it.
+async fn ends(answer: fn() -> Answer) -> (IngestError, usize) {
+    let server = failing(usize::MAX, answer).await;
+    let bench = Bench::new(&server.url).await;
+    let (report, ended) = bench.ingestion().attempt(None, &Queue::default()).await;
+    assert_eq!((report.stored, report.next_offset), (10, 10));
+    (ended.unwrap_err(), server.requests_at(10).len())
+}
+
+#[tokio::test]
+async fn what_is_no_page_of_these_rows_ends_the_run_at_once() {
+    let lasting: [(fn() -> Answer, &str); 3] = [
+        (|| Answer::Html("<h1>Sign in</h1>"), "<h1>Sign in</h1>"),
+        (|| Answer::Body(r#"{"data": []}"#), "missing field `rows`"),
+        (
+            || {
+                Answer::Body(
+                    r#"{"features": [{"name": "question"}, {"name": "output"}], "rows": [
+                {"row_idx": 10, "row": {"question": "Hm?", "output": "Hm."}, "truncated_cells": []}]}"#,
+                )
+            },
+            "the columns question, output",
+        ),
+    ];
+    for (answer, words) in lasting {
+        let (error, requests) = ends(answer).await;
+        assert!(!error.is_transient(), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(requests, 1, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_rows_left_out_is_not_passed_over() {
+    let gaps: [(fn() -> Answer, &str); 3] = [
+        (
+            || {
+                Answer::Body(
+                    r#"{"rows": [{"row_idx": 10, "row": {"input": "a", "output": "b"}},
+                                         {"row_idx": 12, "row": {"input": "c", "output": "d"}}]}"#,
+                )
+            },
+            "row 11: row 12 came",
+        ),
+        (
+            || Answer::Body(r#"{"rows": [{"row_idx": 0, "row": {"input": "a", "output": "b"}}]}"#),
+            "row 10: row 0 came",
+        ),
+        (
+            || Answer::Body(r#"{"rows": [], "num_rows_total": 30}"#),
+            "row 10: no row came",
+        ),
+    ];
+    for (answer, words) in gaps {
+        let (error, requests) = ends(answer).await;
+        assert!(error.is_transient() && !error.is_outage(), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(requests, 4, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_more_than_a_minute_is_left_alone() {
+    let (error, requests) = ends(|| Answer::Status(503, Some("3600".to_owned()))).await;
+    assert!(error.is_outage() && error.asks_too_much(), "{error}");
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_needs_somebody() {
+    let server = Server::start(rows(30), |_| Answer::Live).await;
+    let bench = Bench::new(&server.url).await;
+    std::fs::write(&bench.settings.transcripts_dir, "a file").unwrap();
+    let (report, ended) = bench.ingestion().attempt(None, &Queue::default()).await;
+    let error = ended.unwrap_err();
+    assert!(!error.is_transient(), "{error}");
+    assert_eq!((report.stored, report.next_offset), (0, 0));
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub enum Answer {
     Nothing,
     /// With this body.
     Body(&'static str),
+    /// With this page for people.
+    Html(&'static str),
 }
 
 /// A request for rows.
@@ -159,6 +161,7 @@ impl State {
             }
             Answer::Nothing => String::new(),
             Answer::Body(body) => ok(body),
+            Answer::Html(body) => ok(body).replace("application/json", "text/html; charset=utf-8"),
         }
     }
 

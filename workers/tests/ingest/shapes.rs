@@ -137,6 +137,30 @@ async fn bad_rows_are_kept_aside_and_spoil_no_others() {
 }
 
 #[tokio::test]
+async fn a_cell_that_was_cut_counts_if_it_is_read() {
+    let row = |number: u64, cut: &str| {
+        json!({"row_idx": number, "truncated_cells": [cut],
+               "row": {"input": "My parcel", "output": "Sorry", "transcript_json": "[{"}})
+    };
+    let dialogue = json!({"row_idx": 3, "truncated_cells": ["input"], "row":
+        {"turns": [{"speaker": "customer", "text": "Hm?"}], "input": "Hm"}});
+    let rows = vec![
+        row(0, "transcript_json"),
+        row(1, "input"),
+        row(2, "output"),
+        dialogue,
+    ];
+    let server = Server::start(rows, |_| Answer::Live).await;
+    let bench = Bench::new(&server.url).await;
+    let report = bench
+        .ingestion()
+        .run(None, &Queue::default())
+        .await
+        .unwrap();
+    assert_eq!((report.stored, report.invalid), (2, 2));
+}
+
+#[tokio::test]
 async fn a_lone_surrogate_spoils_only_its_row() {
     let page = r#"{"rows": [{"input": "\ud800", "output": "a"}, {"input": "b", "output": "c"}],
                    "total": 2}"#;
@@ -164,6 +188,22 @@ async fn a_source_that_ended_ends_the_run() {
         (after.fetched, after.next_offset, after.exhausted),
         (0, 20, true)
     );
+}
+
+#[tokio::test]
+async fn a_source_that_has_become_shorter_is_left_as_it_is() {
+    let longer = Server::start(rows(20), |_| Answer::Live).await;
+    let shorter = Server::start(rows(5), |_| Answer::Live).await;
+    let mut bench = Bench::new(&longer.url).await;
+    let queue = Queue::default();
+    bench.ingestion().run(None, &queue).await.unwrap();
+    bench.settings.endpoint = shorter.url.clone();
+    let after = bench.ingestion().run(None, &queue).await.unwrap();
+    assert_eq!(
+        (after.fetched, after.next_offset, after.total),
+        (0, 20, Some(5))
+    );
+    assert!(after.exhausted);
 }
 
 #[tokio::test]
