@@ -6,23 +6,38 @@
 //! in the section `api`. A key that nobody knows, or a value of the wrong
 //! type, is an error that names its place.
 
+mod fields;
+mod known;
+mod literal;
+mod old;
+mod place;
 mod queues;
+mod reading;
+mod remarks;
 mod routes;
 mod settings;
+mod text;
+mod variables;
+mod wording;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Deserializer};
+use toml::de::{DeTable, DeValue};
+
+use place::{File, Place};
+use reading::{Owner, Reading};
 
 pub use queues::{ExchangeType, QueueSetting};
+pub(crate) use remarks::remark;
 pub use routes::{Route, TaskRoutes};
 pub use settings::{
     AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, ResultTransportOptions, Settings,
     TransportOptions, WorkerPool,
 };
+pub(crate) use variables::CHILD;
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "celeryconfig.toml";
@@ -63,15 +78,23 @@ pub enum ConfigError {
 pub struct Config {
     path: PathBuf,
     text: String,
-    environment: HashMap<String, String>,
+    environment: BTreeMap<String, String>,
     sections: Vec<String>,
     settings: Settings,
+    warnings: Vec<String>,
 }
 
 impl Config {
     /// Reads `path`, or [`DEFAULT_FILE`] if it exists, and the process's
     /// environment. `sections` names the tables that belong to the application.
+    /// The [`warnings`](Self::warnings) go to the log, but not a child's: its
+    /// worker has given them.
+    ///
+    /// # Errors
+    /// As [`ConfigError`] says.
     pub fn load(path: Option<&Path>, sections: &[&str]) -> Result<Self, ConfigError> {
+        // An empty variable is none, here as well.
+        let path = path.filter(|path| !path.as_os_str().is_empty());
         let chosen = path.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
         let text = match std::fs::read_to_string(&chosen) {
             Ok(text) => text,
@@ -85,10 +108,20 @@ impl Config {
                 });
             }
         };
-        Self::parse(chosen, text, std::env::vars(), sections)
+        let config = Self::parse(chosen, text, environment()?, sections)?;
+        if std::env::var_os(variables::CHILD).is_none() {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        Ok(config)
     }
 
-    /// As [`load`](Self::load), from a text and an environment at hand.
+    /// As [`load`](Self::load), from a text and an environment at hand; nothing
+    /// is logged.
+    ///
+    /// # Errors
+    /// As [`ConfigError`] says.
     pub fn parse(
         path: impl Into<PathBuf>,
         text: String,
@@ -101,8 +134,9 @@ impl Config {
             environment: environment.into_iter().collect(),
             sections: sections.iter().map(|&name| name.to_owned()).collect(),
             settings: Settings::default(),
+            warnings: Vec::new(),
         };
-        config.settings = config.read_settings()?;
+        (config.settings, config.warnings) = config.read_settings()?;
         Ok(config)
     }
 
@@ -111,116 +145,106 @@ impl Config {
         &self.settings
     }
 
+    /// What is accepted and means nothing here, and what may have been meant
+    /// otherwise, each with its place and the reason.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// An application's section; its default if the file does not have it.
+    ///
+    /// # Errors
+    /// As [`ConfigError`] says.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
         let mut document = self.document()?;
         let table = match document.get_mut().remove(name).map(Spanned::into_inner) {
             Some(DeValue::Table(table)) => table,
-            Some(_) => return Err(self.at(0, format!("`{name}` must be a table"))),
+            Some(_) => return Err(self.place(0).error(format!("`{name}` must be a table"))),
             None => DeTable::new(),
         };
-        self.read(table, &format!("CELERIAC_{}_", name.to_uppercase()))
+        let prefix = format!("CELERIAC_{}_", name.to_uppercase());
+        self.reading(&prefix, Owner::Application).read(table)
     }
 
-    fn read_settings(&self) -> Result<Settings, ConfigError> {
+    fn read_settings(&self) -> Result<(Settings, Vec<String>), ConfigError> {
         let mut table = self.document()?.into_inner();
         for section in &self.sections {
             table.remove(section.as_str());
         }
-        self.read(table, "CELERY_")
+        let mut warnings = self.unread(&table);
+        let mut reading = self.reading("CELERY_", Owner::Celery);
+        let settings = reading.read(table)?;
+        warnings.append(&mut reading.warnings);
+        Ok((settings, warnings))
+    }
+
+    /// Variables that Celery's programs read, and these do not.
+    fn unread(&self, table: &DeTable<'_>) -> Vec<String> {
+        let said = |variable: &str| {
+            let text = self.environment.get(variable)?;
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let not_read = variables::NOT_READ
+            .iter()
+            .filter(|(name, _)| said(name).is_some());
+        let not_read = not_read.map(|(name, why)| format!("environment variable {name}: {why}"));
+        let commands = variables::COMMANDS.iter().filter_map(|(name, setting)| {
+            let own = format!("CELERY_{name}");
+            let meant = !table.contains_key(*setting) && said(&own).is_none();
+            (meant && said(name).is_some()).then(|| {
+                format!("environment variable {name}: it is not read here; did you mean {own}?")
+            })
+        });
+        not_read.chain(commands).collect()
+    }
+
+    fn reading(&self, prefix: &str, owner: Owner) -> Reading<'_> {
+        let variables = self.environment.iter();
+        Reading {
+            file: self.file(),
+            owner,
+            variables: variables
+                .filter_map(|said| reading::variable(said, prefix))
+                .collect(),
+            warnings: Vec::new(),
+        }
     }
 
     fn document(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
-        DeTable::parse(&self.text).map_err(|error| self.in_file(&error))
-    }
-
-    /// Deserializes `table` with the variables that begin with `prefix` laid over it.
-    fn read<'a, T: DeserializeOwned>(
-        &'a self,
-        mut table: DeTable<'a>,
-        prefix: &str,
-    ) -> Result<T, ConfigError> {
-        for (variable, text) in &self.environment {
-            let Some(key) = variable.strip_prefix(prefix) else {
-                continue;
-            };
-            if let Some((key, value)) = self.override_of::<T>(variable, key, text)? {
-                // `remove` first: the key keeps its span otherwise.
-                table.remove(key.as_str());
-                table.insert(unplaced(key.into()), unplaced(value));
-            }
-        }
-        deserialize(table).map_err(|error| self.in_file(&error))
-    }
-
-    /// One variable as a setting. `None` if no setting has its name: the
-    /// environment is shared, and other programs have `CELERY_…` there too.
-    fn override_of<'a, T: DeserializeOwned>(
-        &self,
-        variable: &str,
-        key: &str,
-        text: &'a str,
-    ) -> Result<Option<(String, DeValue<'a>)>, ConfigError> {
-        let key = key.to_lowercase();
-        let mut refused = None;
-        // `4` is a number unless the setting wants a text.
-        let typed = DeValue::parse(text).ok().map(Spanned::into_inner);
-        for value in typed.into_iter().chain([DeValue::String(text.into())]) {
-            let table =
-                DeTable::from_iter([(unplaced(key.clone().into()), unplaced(value.clone()))]);
-            match deserialize::<T>(table) {
-                Ok(_) => return Ok(Some((key, value))),
-                Err(error) if error.message().starts_with("unknown field") => return Ok(None),
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        let message = refused.map_or_else(String::new, |error| error.message().to_owned());
-        Err(ConfigError::Environment {
-            variable: variable.to_owned(),
-            message,
+        DeTable::parse(&self.text).map_err(|error| {
+            let place = self.place(0).at(error.span());
+            place.error(wording::plain(error.message()))
         })
     }
 
-    fn in_file(&self, error: &toml::de::Error) -> ConfigError {
-        let offset = error.span().map_or(0, |span| span.start);
-        self.at(offset, shorten(error.message()))
-    }
-
-    fn at(&self, offset: usize, message: String) -> ConfigError {
-        let before = self.text.get(..offset).unwrap_or_default();
-        ConfigError::File {
-            path: self.path.clone(),
-            line: before.matches('\n').count() + 1,
-            message,
+    fn file(&self) -> File<'_> {
+        File {
+            path: &self.path,
+            text: &self.text,
         }
     }
-}
 
-fn deserialize<T: DeserializeOwned>(table: DeTable<'_>) -> Result<T, toml::de::Error> {
-    T::deserialize(Deserializer::from(unplaced(table)))
-}
-
-fn unplaced<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
-}
-
-/// serde lists every field there is; a reader wants the one that was meant.
-fn shorten(message: &str) -> String {
-    let message = message.trim();
-    let Some((head, known)) = message.split_once(", expected one of ") else {
-        return message.to_owned();
-    };
-    let wrong = head.split('`').nth(1).unwrap_or_default();
-    let nearest = known
-        .split('`')
-        .filter(|word| !word.trim_matches([',', ' ']).is_empty())
-        .max_by(|a, b| strsim::jaro_winkler(a, wrong).total_cmp(&strsim::jaro_winkler(b, wrong)));
-    match nearest {
-        Some(word) if strsim::jaro_winkler(word, wrong) > 0.8 => {
-            format!("{head}; did you mean `{word}`?")
-        }
-        _ => head.to_owned(),
+    fn place(&self, offset: usize) -> Place<'_> {
+        Place::Offset(self.file(), offset)
     }
+}
+
+/// The process's environment. Only what may be a setting must be a text.
+fn environment() -> Result<Vec<(String, String)>, ConfigError> {
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with("CELERY_") || name.starts_with("CELERIAC_") => {
+                return Err(Place::Variable(&name).error("it is no UTF-8"));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(environment)
 }
 
 #[cfg(test)]
@@ -274,7 +298,7 @@ mod tests {
             &[],
         );
         assert!(
-            ill_typed.starts_with("celeryconfig.toml:2: invalid type"),
+            ill_typed.starts_with("celeryconfig.toml:2: expected"),
             "{ill_typed}"
         );
         for seconds in ["inf", "nan", "-1.0", "1e300"] {
@@ -291,6 +315,167 @@ mod tests {
             message.starts_with("environment variable CELERY_WORKER_CONCURRENCY: "),
             "{message}"
         );
+    }
+
+    #[test]
+    fn the_file_and_the_environment_say_the_same_of_what_celery_knows() -> Result<(), ConfigError> {
+        let warnings = |text: &str, environment: &[(&str, &str)]| {
+            parse(text, environment).map(|config| config.warnings().to_vec())
+        };
+        let why = "`broker_heartbeat` means nothing here: it is AMQP's";
+        assert_eq!(
+            warnings("\nbroker_heartbeat = 10\n", &[])?,
+            [format!("celeryconfig.toml:2: {why}")]
+        );
+        assert_eq!(
+            warnings("", &[("CELERY_BROKER_HEARTBEAT", "10")])?,
+            [format!(
+                "environment variable CELERY_BROKER_HEARTBEAT: {why}"
+            )]
+        );
+        assert!(
+            warnings(
+                "broker_heartbeat = 120\n",
+                &[("CELERY_BROKER_HEARTBEAT", "120")]
+            )?
+            .is_empty()
+        );
+        let refused = error("task_always_eager = true\n", &[]);
+        assert!(refused.starts_with("celeryconfig.toml:1: `task_always_eager` cannot be had here"));
+        let refused = error("", &[("CELERY_TASK_ALWAYS_EAGER", "yes")]);
+        assert!(
+            refused.starts_with("environment variable CELERY_TASK_ALWAYS_EAGER: "),
+            "{refused}"
+        );
+        assert!(warnings("", &[("CELERY_TASK_ALWAYS_EAGER", "False")])?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn options_are_told_apart_by_their_names() -> Result<(), ConfigError> {
+        let config = parse(
+            "[broker_transport_options]\nvisibility_timeout = 9\nsocket_keepalive = true\n",
+            &[],
+        )?;
+        assert_eq!(
+            config
+                .settings()
+                .broker_transport_options
+                .visibility_timeout,
+            9.0
+        );
+        assert!(config.warnings().join("").starts_with(
+            "celeryconfig.toml:3: `broker_transport_options.socket_keepalive` means nothing here"
+        ));
+        let told = |text: &str, said: &str| {
+            let error = error(text, &[]);
+            assert!(error.contains(said), "{error}");
+        };
+        told(
+            "[broker_transport_options]\n\nvisibilty_timeout = 9\n",
+            "toml:3: in `broker_transport_options`: unknown field `visibilty_timeout`; did you mean `visibility_timeout`?",
+        );
+        told(
+            "broker_transport_options = { master_name = 'a' }",
+            "no Sentinel",
+        );
+        let error = error(
+            "",
+            &[(
+                "CELERY_BROKER_TRANSPORT_OPTIONS",
+                "{'visibilty_timeout': 9}",
+            )],
+        );
+        assert!(
+            error.contains("did you mean `visibility_timeout`?"),
+            "{error}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_variable_is_read_as_people_write_it() -> Result<(), ConfigError> {
+        let config = parse(
+            "broker_url = 'redis://file'\ntask_time_limit = 5\n",
+            &[
+                ("CELERY_BROKER_URL", ""),
+                ("CELERY_TIMEZONE", ""),
+                ("CELERY_WORKER_CONCURRENCY", "\"8\""),
+                ("CELERY_TASK_ACKS_LATE", "True"),
+                ("CELERY_RESULT_EXTENDED", "1"),
+                ("CELERY_TASK_TIME_LIMIT", "None"),
+                ("CELERY_RESULT_EXPIRES", "None"),
+                ("CELERY_TASK_QUEUES", "a, b"),
+                ("CELERY_TASK_ROUTES", "{'a.*': {'queue': 'a'}}"),
+                (
+                    "CELERY_BROKER_TRANSPORT_OPTIONS",
+                    r#"{"visibility_timeout": 60}"#,
+                ),
+                ("CELERIAC_API_PORT", ""),
+            ],
+        )?;
+        let settings = config.settings();
+        assert_eq!(settings.broker_url, "redis://file");
+        assert_eq!(settings.worker_concurrency, Some(8));
+        assert!(settings.task_acks_late && settings.result_extended);
+        assert_eq!(settings.task_time_limit, None);
+        assert_eq!(settings.result_expires, 0.0);
+        assert_eq!(settings.task_queues.len(), 2);
+        assert!(settings.task_routes.lookup("a.b").is_some());
+        assert_eq!(settings.broker_transport_options.visibility_timeout, 60.0);
+        assert_eq!(config.section::<Api>("api")?.port, 0);
+        assert_eq!(
+            error("", &[("CELERY_TASK_TIME_LIMIT", "30 * 60")]),
+            "environment variable CELERY_TASK_TIME_LIMIT: expected a number, found a text"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn an_old_name_is_told_its_new_one() {
+        let told = |text: &str, environment: &[(&str, &str)], new: &str| {
+            let error = error(text, environment);
+            assert!(
+                error.contains(&format!("is called `{new}` here")),
+                "{error}"
+            );
+        };
+        told("BROKER_URL = 'redis://'", &[], "broker_url");
+        told("CELERY_TASK_SERIALIZER = 'json'", &[], "task_serializer");
+        told("CELERYD_CONCURRENCY = 2", &[], "worker_concurrency");
+        told("CELERY_BROKER_URL = 'redis://'", &[], "broker_url");
+        told(
+            "",
+            &[("CELERY_ALWAYS_EAGER", "True")],
+            "CELERY_TASK_ALWAYS_EAGER",
+        );
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_a_setting_is_told() -> Result<(), ConfigError> {
+        let config = parse(
+            "",
+            &[
+                ("CELERY_WORKER_CONCURENCY", "2"),
+                ("CELERY_WORKER_STATEDB", "a"),
+                ("CELERY_APP", "a"),
+            ],
+        )?;
+        assert_eq!(
+            config.warnings(),
+            [
+                "environment variable CELERY_WORKER_CONCURENCY: no setting has this name; did you mean CELERY_WORKER_CONCURRENCY?"
+            ]
+        );
+        let ours = parse("", &[("CELERIAC_API_PROT", "1")])?.section::<Api>("api");
+        let ours = ours
+            .err()
+            .map_or_else(String::new, |error| error.to_string());
+        assert_eq!(
+            ours,
+            "environment variable CELERIAC_API_PROT: unknown field `prot`; did you mean `port`?"
+        );
+        Ok(())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{QueueSetting, TaskRoutes};
+use super::{QueueSetting, TaskRoutes, remark};
 use crate::message::{Compression, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
@@ -317,16 +317,39 @@ pub enum QueueOrder {
 
 /// `worker_pool`, by Celery's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum WorkerPool {
     /// In this process: async tasks beside each other, functions that block on
     /// threads. Only tasks with the option `process` run in children.
     #[default]
-    #[serde(alias = "solo", alias = "eventlet", alias = "gevent")]
     Threads,
     /// In children, but for tasks without the option `process`, if they say so.
-    #[serde(alias = "processes", alias = "process")]
     Prefork,
+}
+
+/// A name, or a class of Celery's as in `ALIASES` of `celery/concurrency`.
+impl TryFrom<String> for WorkerPool {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let class = name.strip_prefix("celery.concurrency.");
+        let class = class.and_then(|class| class.strip_suffix("TaskPool"));
+        let module = class.and_then(|class| class.strip_suffix([':', '.']));
+        match module.unwrap_or(&name) {
+            "threads" | "thread" => Ok(Self::Threads),
+            "prefork" | "processes" | "process" => Ok(Self::Prefork),
+            "solo" | "eventlet" | "gevent" => {
+                remark(
+                    "`worker_pool` is `threads` here: tasks run beside each other in one \
+                     process, as many as `worker_concurrency` says",
+                );
+                Ok(Self::Threads)
+            }
+            _ => Err(
+                "`worker_pool` is `threads` or `prefork`: a pool of Python's own cannot be had here",
+            ),
+        }
+    }
 }
 
 impl WorkerPool {

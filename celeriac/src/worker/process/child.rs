@@ -36,7 +36,7 @@ use crate::trace::{self, TraceContext};
 /// The inode of a child's end of its line, which is its standard input, and
 /// which of the program's workers it is a child of: `4711:0`. Whatever a child
 /// starts inherits the variable, but not the line.
-pub(super) const VARIABLE: &str = "CELERIAC_CHILD";
+pub(super) const VARIABLE: &str = crate::config::CHILD;
 
 /// What a run that is to end has until it is taken for one that will not.
 const GRACE: Duration = Duration::from_millis(500);
