@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use redis::RedisError;
 use tokio::sync::oneshot;
 
+use crate::redis_link;
+
 /// Requests in one batch, at most; Lua's `unpack` has its bounds.
 const MOST: usize = 256;
 
@@ -14,7 +16,7 @@ const MOST: usize = 256;
 #[async_trait]
 pub(crate) trait Batched: Send + Sync + 'static {
     /// What is asked for.
-    type Request: Send;
+    type Request: Send + Sync;
     /// What comes of one request.
     type Answer: Send;
 
@@ -129,15 +131,29 @@ async fn fly<B: Batched>(mut flight: Flight<B>) {
             flight.landed = true;
             return;
         }
-        let answers: Box<dyn Iterator<Item = _> + Send> =
-            match flight.inner.batched.perform(&requests).await {
-                Ok(answers) => Box::new(answers.into_iter().map(Ok)),
-                Err(error) => Box::new(std::iter::repeat_with(move || Err(error.clone()))),
-            };
+        let answers = answers(&flight.inner.batched, &requests).await;
         for (waiter, answer) in waiters.into_iter().zip(answers) {
             // Whoever has gone needs no answer.
             let _ = waiter.send(answer);
         }
+    }
+}
+
+/// An answer for each request. One that the server refuses for good does not
+/// take the others along: its batch is split.
+async fn answers<B: Batched>(
+    batched: &B,
+    requests: &[B::Request],
+) -> Vec<Result<B::Answer, RedisError>> {
+    match batched.perform(requests).await {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) if requests.len() > 1 && !redis_link::passes(&error) => {
+            let (some, others) = requests.split_at(requests.len() / 2);
+            let mut all = Box::pin(answers(batched, some)).await;
+            all.extend(Box::pin(answers(batched, others)).await);
+            all
+        }
+        Err(error) => requests.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 

@@ -51,6 +51,9 @@ pub enum Error {
     /// No result is kept.
     #[error("no result backend is configured (result_backend)")]
     NoResultBackend,
+    /// No Redis takes a result of this size.
+    #[error("value too large for Redis backend")]
+    ResultTooLarge,
     /// A result did not come in time. As Celery's `TimeoutError`.
     #[error("no result after {0:?}")]
     Timeout(Duration),
@@ -75,6 +78,19 @@ impl Error {
                 .is_none_or(redis_link::passes),
             Self::Timeout(_) => true,
             _ => false,
+        }
+    }
+}
+
+impl Error {
+    /// The Python class that stands for it where it becomes a task's failure.
+    pub(crate) fn python_class(&self) -> &'static str {
+        match self {
+            Self::Connection(cause) => cause
+                .downcast_ref()
+                .map_or("ConnectionError", redis_link::python_class),
+            Self::ResultTooLarge => "celery.exceptions.BackendStoreError",
+            _ => "RuntimeError",
         }
     }
 }

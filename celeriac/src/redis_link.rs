@@ -3,12 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::{AsyncPushSender, ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use ::redis::aio::{
+    AsyncPushSender, ConnectionLike, ConnectionManager, ConnectionManagerConfig,
+    MultiplexedConnection,
+};
 use ::redis::io::tcp::TcpSettings;
 use ::redis::io::tcp::socket2::TcpKeepalive;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisError, RedisFuture, RedisResult, Value,
+    Arg, AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+    make_extension_error,
 };
 
 use crate::error::{Error, hide_password};
@@ -18,6 +22,13 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection on which nothing is said for so long is probed by the system.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A server takes what is smaller, whatever its bounds: the least that Redis
+/// lets `proto-max-bulk-len` be is as much.
+const LARGE: usize = 1 << 20;
+/// So many connections lost with the same value are the value's doing.
+const LOSSES: usize = 3;
+/// The code of what a server does not take, as it seems.
+const TOO_LARGE: &str = "TOOLARGE";
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A client for `url`, which is a kombu URL: `redis://`, `rediss://`, `redis+socket://`.
@@ -142,12 +153,86 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Sends again, on connections of its own, what may have cost the last one.
+    /// If the server answers there until it gets this, and then closes each of
+    /// them, no repetition can help: a proxy may have its bounds, and Redis
+    /// says why only to who reads fast enough.
+    async fn send_alone<'a, T>(
+        &self,
+        send: impl Fn(MultiplexedConnection) -> RedisFuture<'a, T>,
+        lost: RedisError,
+    ) -> RedisResult<T> {
+        for _ in 1..LOSSES {
+            let Ok(connection) = open(&self.0.client).await else {
+                return Err(lost);
+            };
+            match send(connection).await {
+                Err(error) if error.is_connection_dropped() => {}
+                answer => return answer,
+            }
+        }
+        let text = "the server closes every connection that brings it a value of this size";
+        Err(make_extension_error(
+            TOO_LARGE.to_owned(),
+            Some(text.to_owned()),
+        ))
+    }
+}
+
+/// Whether a connection was lost while it carried what a server may refuse for
+/// its size.
+fn takes_its_connection_along<'a>(
+    error: &RedisError,
+    arguments: impl Iterator<Item = Arg<&'a [u8]>>,
+) -> bool {
+    let size = |argument: Arg<&[u8]>| match argument {
+        Arg::Simple(bytes) => bytes.len(),
+        _ => 0,
+    };
+    error.is_connection_dropped() && arguments.map(size).any(|size| size >= LARGE)
+}
+
+/// A connection that has answered.
+async fn open(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&plain())
+        .await?;
+    ::redis::cmd("PING").exec_async(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Asks the server whether it is there.
+pub(crate) async fn ping(client: &Client) -> Result<(), Error> {
+    open(client).await?;
+    Ok(())
+}
+
+/// The class of Python's client that stands for an error.
+pub(crate) fn python_class(error: &RedisError) -> &'static str {
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::NoPerm) => "redis.exceptions.NoPermissionError",
+        ErrorKind::Server(_) if !error.to_string().contains("Protocol error") => {
+            "redis.exceptions.ResponseError"
+        }
+        _ => "redis.exceptions.ConnectionError",
+    }
+}
+
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let mut current = self.current();
             let answer = current.manager.send_packed_command(command).await;
-            self.trust(current.number, answer)
+            match self.trust(current.number, answer) {
+                Err(error) if takes_its_connection_along(&error, command.args_iter()) => {
+                    let send = |mut connection: MultiplexedConnection| -> RedisFuture<'a, Value> {
+                        Box::pin(async move { connection.req_packed_command(command).await })
+                    };
+                    self.send_alone(send, error).await
+                }
+                answer => answer,
+            }
         })
     }
 
@@ -161,7 +246,18 @@ impl ConnectionLike for Connection {
             let mut current = self.current();
             let answers = current.manager.req_packed_commands(pipeline, offset, count);
             let answers = answers.await;
-            self.trust(current.number, answers)
+            let arguments = pipeline.cmd_iter().flat_map(Cmd::args_iter);
+            match self.trust(current.number, answers) {
+                Err(error) if takes_its_connection_along(&error, arguments) => {
+                    let send = |mut alone: MultiplexedConnection| -> RedisFuture<'a, Vec<Value>> {
+                        let answers =
+                            async move { alone.req_packed_commands(pipeline, offset, count).await };
+                        Box::pin(answers)
+                    };
+                    self.send_alone(send, error).await
+                }
+                answers => answers,
+            }
         })
     }
 

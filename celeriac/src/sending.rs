@@ -184,6 +184,7 @@ impl App {
         };
         (|| self.transport().publish(messages))
             .retry(policy.pauses().take(retries))
+            .when(Error::passes)
             .await?;
         self.tell_of(messages).await;
         Ok(())

@@ -14,6 +14,7 @@ mod place;
 mod queues;
 mod reading;
 mod remarks;
+mod result_retries;
 mod routes;
 mod settings;
 mod text;
@@ -32,6 +33,7 @@ use reading::{Owner, Reading};
 
 pub use queues::{ExchangeType, QueueSetting};
 pub(crate) use remarks::remark;
+pub(crate) use result_retries::ResultRetries;
 pub use routes::{Route, TaskRoutes};
 pub use settings::{
     AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, ResultTransportOptions, Settings,

@@ -31,6 +31,19 @@ pub struct Settings {
     pub result_failure_expires: Option<f64>,
     /// How the result backend uses its Redis.
     pub result_backend_transport_options: ResultTransportOptions,
+    /// How long a chord is remembered that has not ended, seconds; as long as a
+    /// result, but a day at least, if not given; 0 for ever.
+    #[serde(deserialize_with = "some_seconds")]
+    pub result_chord_expires: Option<f64>,
+    /// `false`: what the backend does not take for now is tried 20 times, a
+    /// second between. Else without end, unless the next one says otherwise.
+    pub result_backend_always_retry: Option<bool>,
+    /// How often it is tried again at most.
+    pub result_backend_max_retries: Option<f64>,
+    /// The first pause between two attempts, milliseconds; 50 if not given.
+    pub result_backend_base_sleep_between_retries_ms: Option<u64>,
+    /// The longest one; 5000 if not given.
+    pub result_backend_max_sleep_between_retries_ms: Option<u64>,
     /// How long the results of a chord's header may take to be gathered once
     /// all its members have ended.
     #[serde(deserialize_with = "seconds")]
@@ -199,6 +212,11 @@ impl Default for Settings {
             result_expires: 86_400.0,
             result_failure_expires: None,
             result_backend_transport_options: ResultTransportOptions::default(),
+            result_chord_expires: None,
+            result_backend_always_retry: None,
+            result_backend_max_retries: None,
+            result_backend_base_sleep_between_retries_ms: None,
+            result_backend_max_sleep_between_retries_ms: None,
             result_chord_join_timeout: 3.0,
             result_extended: false,
             task_default_queue: "celery".to_owned(),

@@ -179,8 +179,10 @@ impl Dispatcher {
         let notice = |batch: &Batch| self.notice("task.multi", batch.body());
         let notices: Vec<Notice> = batches.iter().map(notice).collect();
         let sent = self.0.transport.broadcast(&notices).await;
-        if sent.is_err() {
-            self.0.buffer().put_back(batches);
+        match &sent {
+            Err(error) if error.passes() => self.0.buffer().put_back(batches),
+            Err(error) => tracing::warn!(%error, "events are lost: the broker does not take them"),
+            Ok(_) => {}
         }
         sent.map(drop)
     }

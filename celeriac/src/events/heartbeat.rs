@@ -72,6 +72,9 @@ pub(crate) async fn leave(shared: &Shared, interval: Duration) {
 
 /// Tells what is left to tell of tasks.
 pub(crate) async fn leave_unsaid(shared: &Shared) {
+    if shared.is_broker_lost() {
+        return;
+    }
     if !matches!(timeout(FAREWELL, shared.events.flush()).await, Ok(Ok(()))) {
         tracing::debug!("cannot send the last events");
     }

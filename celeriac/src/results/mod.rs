@@ -37,6 +37,9 @@ pub trait ResultStore: ChordStore {
     /// Waits until a task has ended.
     async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error>;
 
+    /// Asks the backend whether it is there, on a connection of its own.
+    async fn ping(&self) -> Result<(), Error>;
+
     /// Removes what is known of a task.
     async fn forget(&self, task_id: &str) -> Result<(), Error>;
 }

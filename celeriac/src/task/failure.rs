@@ -212,7 +212,12 @@ impl<E: std::error::Error> From<E> for TaskError {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::from_error(&error)
+        let class = error.python_class();
+        let failure = Self::from_error(&error);
+        Self {
+            traceback: failure.traceback,
+            ..Self::new(class, error.to_string())
+        }
     }
 }
 

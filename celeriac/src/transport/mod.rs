@@ -184,6 +184,12 @@ pub trait Transport: Fanout {
     /// The nodenames of the workers that live.
     async fn living(&self) -> Result<Vec<String>, Error>;
 
+    /// Asks the broker whether it is there, on a connection of its own.
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// How many deliveries are held.
+    fn held(&self) -> usize;
+
     /// How often to call [`tend`](Self::tend).
     fn tend_interval(&self) -> Duration;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::settle::{GaveUp, Settlement, insist};
+use super::insist::{Undone, insist_on_result};
+use super::settle::Settlement;
 use crate::canvas::{Options, Signature, new_id};
 use crate::error::Error;
 use crate::results::chord::{ChordPart, ChordProgress, StoredPart};
@@ -60,7 +61,7 @@ impl Settlement<'_> {
         member: Option<Member<'_>>,
         state: &str,
         result: &Value,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         self.count_after(member, state, result, &[]).await
     }
 
@@ -72,7 +73,7 @@ impl Settlement<'_> {
         state: &str,
         result: &Value,
         errbacks: &[Signature],
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let (Some(member), Some(store)) = (member, self.shared().app.result_store()) else {
             return Ok(());
         };
@@ -86,7 +87,7 @@ impl Settlement<'_> {
             token: &token,
         };
         let count = || store.chord_part(&part);
-        match insist(self.shared(), "count a chord's member", count).await? {
+        match insist_on_result(self.shared(), "count a chord's member", count).await? {
             ChordProgress::Waiting => Ok(()),
             ChordProgress::Complete => self.complete(&member, &token, errbacks).await,
         }
@@ -98,7 +99,7 @@ impl Settlement<'_> {
         &Member { group_id, body, .. }: &Member<'_>,
         token: &str,
         errbacks: &[Signature],
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let shared = self.shared();
         let Some(store) = shared.app.result_store() else {
             return Ok(());
@@ -107,13 +108,13 @@ impl Settlement<'_> {
             Err(failure) => failure,
             Ok(results) => {
                 let hold = || store.hold_chord(group_id, token);
-                if !insist(shared, "hold a chord", hold).await? {
+                if !insist_on_result(shared, "hold a chord", hold).await? {
                     tracing::warn!("Chord {group_id}: another worker runs its body");
                     return Ok(());
                 }
                 let sent = self.send_body(body, results).await?;
                 let finish = || store.finish_chord(group_id, token);
-                insist(shared, "finish a chord", finish).await?;
+                insist_on_result(shared, "finish a chord", finish).await?;
                 let Err(error) = sent else { return Ok(()) };
                 chord_error(format!("Callback error: {error}"), None)
             }
@@ -121,14 +122,14 @@ impl Settlement<'_> {
         tracing::error!("Chord '{group_id}' raised: {}", failure.repr());
         self.fail_body(body, &failure, errbacks).await?;
         let fail = || store.fail_chord(group_id);
-        insist(shared, "fail a chord", fail).await
+        insist_on_result(shared, "fail a chord", fail).await
     }
 
     async fn send_body(
         &self,
         body: &Signature,
         results: Value,
-    ) -> Result<Result<(), Error>, GaveUp> {
+    ) -> Result<Result<(), Error>, Undone> {
         self.send_as_parent(|plan| {
             plan.apply(body.clone(), &[results], Options::default())?;
             Ok(())
@@ -137,7 +138,7 @@ impl Settlement<'_> {
     }
 
     /// The list of a header's results, or the first failure among them.
-    async fn header_results(&self, group_id: &str) -> Result<Result<Value, Box<Failure>>, GaveUp> {
+    async fn header_results(&self, group_id: &str) -> Result<Result<Value, Box<Failure>>, Undone> {
         let app = &self.shared().app;
         let read = || async {
             let store = app.results()?;
@@ -146,7 +147,7 @@ impl Settlement<'_> {
             }
             Ok(values(store.chord_parts(group_id).await?))
         };
-        insist(self.shared(), "read a chord's results", read).await
+        insist_on_result(self.shared(), "read a chord's results", read).await
     }
 
     /// The results of a header with groups in it, in their places.

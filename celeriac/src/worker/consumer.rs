@@ -175,10 +175,15 @@ pub(super) async fn tend(shared: Arc<Shared>) {
 
 /// Gives back what is still held.
 pub(super) async fn leave(shared: &Shared) {
-    let leaving = tokio::time::timeout(FAREWELL, shared.app.transport().leave()).await;
-    match leaving {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "cannot give back what is held; others will"),
-        Err(_) => tracing::warn!("cannot give back what is held in time; others will"),
-    }
+    let transport = shared.app.transport();
+    let held = transport.held();
+    let reason = match shared.is_broker_lost() {
+        true => "the broker is gone".to_owned(),
+        false => match tokio::time::timeout(FAREWELL, transport.leave()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the broker is too slow".to_owned(),
+        },
+    };
+    tracing::warn!("cannot give back {held} message(s): {reason}. Other workers will restore them");
 }

@@ -9,7 +9,8 @@ use futures::FutureExt;
 use serde_json::Value;
 
 use super::chord::Member;
-use super::settle::{GaveUp, Settlement, insist, store};
+use super::insist::{Undone, insist_on_result};
+use super::settle::{Settlement, store};
 use crate::canvas::{Canvas, Options, Place, Promises, Signature, group};
 use crate::results::{TaskMeta, states};
 use crate::task::{FailedRequest, Failure, Task};
@@ -29,7 +30,7 @@ impl Settlement<'_> {
         chain: &[Signature],
         failed: &Failed<'_>,
         store_errors: bool,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let exception = failed.failure.to_meta();
         let mut steps: VecDeque<&Signature> = chain.iter().collect();
         while let Some(step) = steps.pop_front() {
@@ -57,12 +58,12 @@ impl Settlement<'_> {
         Ok(())
     }
 
-    async fn has_failed(&self, task_id: &str) -> Result<bool, GaveUp> {
+    async fn has_failed(&self, task_id: &str) -> Result<bool, Undone> {
         let Some(store) = self.shared().app.result_store() else {
             return Ok(false);
         };
         let get = || store.get(task_id);
-        let meta = insist(self.shared(), "read a result", get).await?;
+        let meta = insist_on_result(self.shared(), "read a result", get).await?;
         Ok(meta.is_some_and(|meta| states::is_failure(&meta.status)))
     }
 
@@ -74,7 +75,7 @@ impl Settlement<'_> {
         body: &Signature,
         failure: &Failure,
         called: &[Signature],
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let mut body = body.clone();
         Promises::default().freeze(&mut body, Place::default());
         let parts = match &body.canvas {
@@ -110,7 +111,7 @@ impl Settlement<'_> {
         signature: &Signature,
         errbacks: &[Signature],
         failure: &Failure,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let Some(id) = signature.id() else {
             return Ok(());
         };
@@ -135,7 +136,7 @@ impl Settlement<'_> {
         Ok(())
     }
 
-    async fn store_failure(&self, id: &str, failure: &Failure) -> Result<(), GaveUp> {
+    async fn store_failure(&self, id: &str, failure: &Failure) -> Result<(), Undone> {
         let meta = TaskMeta {
             children: self.children(),
             traceback: Some(failure.traceback()),
@@ -153,7 +154,7 @@ impl Settlement<'_> {
         errbacks: &[Signature],
         failure: &Failure,
         traceback: Option<&str>,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let mut by_message = Vec::new();
         for errback in errbacks {
             match self.shared().tasks.get(&errback.task) {

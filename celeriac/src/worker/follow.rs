@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::settle::{GaveUp, Settlement, insist};
+use super::insist::{Undone, insist};
+use super::settle::Settlement;
 use crate::canvas::{Options, Plan, Signature, group};
 use crate::error::Error;
 use crate::sending::Sending;
@@ -11,7 +12,7 @@ use crate::sending::Sending;
 impl Settlement<'_> {
     /// Sends what follows a success, its result as their first argument: the
     /// callbacks, and the next step of the chain.
-    pub(super) async fn send_followers(&self, result: &Value) -> Result<Result<(), Error>, GaveUp> {
+    pub(super) async fn send_followers(&self, result: &Value) -> Result<Result<(), Error>, Undone> {
         let embed = &self.request().body.embed;
         if embed.callbacks.is_none() && embed.chain.is_none() {
             return Ok(Ok(()));
@@ -40,7 +41,7 @@ impl Settlement<'_> {
     pub(super) async fn send_as_parent(
         &self,
         draw: impl FnOnce(&mut Plan) -> Result<(), crate::canvas::CanvasError>,
-    ) -> Result<Result<(), Error>, GaveUp> {
+    ) -> Result<Result<(), Error>, Undone> {
         let mut plan = Plan::default();
         if let Err(error) = draw(&mut plan) {
             return Ok(Err(error.into()));
@@ -58,7 +59,7 @@ impl Settlement<'_> {
         Ok(Ok(()))
     }
 
-    pub(super) async fn submit(&self, sending: &Sending) -> Result<(), GaveUp> {
+    pub(super) async fn submit(&self, sending: &Sending) -> Result<(), Undone> {
         if sending.is_empty() {
             return Ok(());
         }

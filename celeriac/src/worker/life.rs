@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::insist::Undone;
 use super::metrics::Stopwatch;
-use super::outcome::Ending;
+use super::outcome::{Ending, Outcome, Revocation};
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::{Place, SOFT_LIMIT};
-use super::settle::{Fate, GaveUp, Outcome, Revocation, Settlement, bury};
+use super::settle::{Fate, Settlement, bury};
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::Envelope;
@@ -41,7 +42,7 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
         place,
         stopwatch,
     };
-    if matches!(life.pass(room).await, Some(Err(GaveUp))) {
+    if matches!(life.pass(room).await, Some(Err(_))) {
         tracing::error!("a task could not be settled; if it is not acknowledged, it runs again");
     }
 }
@@ -70,7 +71,7 @@ async fn refuse_unknown(
     shared: &Shared,
     delivery: &Delivery,
     request: Request,
-) -> Result<(), GaveUp> {
+) -> Result<(), Undone> {
     let name = request.headers().task.clone();
     tracing::error!(
         "Received unregistered task of type '{name}'.\nThe message has been kept in the dead-letter list: {}",
@@ -110,7 +111,7 @@ impl<'a> Life<'a> {
     }
 
     /// All of it. `None`: it has ended before it ran.
-    async fn pass(&self, room: OwnedSemaphorePermit) -> Option<Result<(), GaveUp>> {
+    async fn pass(&self, room: OwnedSemaphorePermit) -> Option<Result<(), Undone>> {
         self.unless_revoked().await?;
         self.tell(&TaskEvent::Received);
         let room = self.await_eta(room).await?;
@@ -213,7 +214,7 @@ impl<'a> Life<'a> {
         slot: Slot<'_>,
         room: Option<OwnedSemaphorePermit>,
         child: Option<Lease>,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let settlement = &self.settlement;
         if let Some(meta) = settlement.earlier_success().await? {
             return settlement.succeed_again(meta).await;
@@ -267,7 +268,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    async fn acknowledge_early(&self) -> Result<(), GaveUp> {
+    async fn acknowledge_early(&self) -> Result<(), Undone> {
         if !self.settlement.acks_late() {
             self.settlement.ack().await?;
             self.place.acknowledge();
@@ -321,7 +322,7 @@ impl<'a> Life<'a> {
         outcome: Outcome,
         runtime: Duration,
         signum: Option<i32>,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let news = match self.shared().events.enabled() {
             true => outcome::news(&self.settlement, &outcome, runtime, signum),
             false => Vec::new(),
@@ -355,7 +356,7 @@ impl<'a> Life<'a> {
 
     /// A cold shutdown: what is not acknowledged yet runs again elsewhere; of
     /// the rest it is told that it might be.
-    async fn abandon(&self) -> Result<(), GaveUp> {
+    async fn abandon(&self) -> Result<(), Undone> {
         let headers = self.request().headers();
         tracing::warn!("Task {}[{}] was cut off", headers.shown(), headers.id);
         self.tell(&TaskEvent::Cancelled {});

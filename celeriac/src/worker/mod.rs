@@ -14,6 +14,8 @@
 //! - `outcome`: what monitors are told of an [`Outcome`]
 //! - `acks`: what becomes of a message when its run is over
 //! - `settle`: what a run's [`Outcome`] leaves behind
+//! - `insist`: what must be done, as often as it takes
+//! - `presence`: whether the servers are there at the end
 //! - `follow`: callbacks, chains and what replaces a task
 //! - `chord`: members of a chord's header
 //! - `errback`: what fails with a task, and who is told
@@ -32,6 +34,7 @@ mod chord;
 mod consumer;
 mod errback;
 mod follow;
+mod insist;
 mod life;
 pub(crate) mod limits;
 mod link;
@@ -39,6 +42,7 @@ mod metrics;
 mod monitor;
 mod outcome;
 pub(crate) mod pool;
+mod presence;
 mod process;
 pub(crate) mod queues;
 pub(crate) mod requests;
@@ -68,8 +72,9 @@ use crate::task::{Registry, States, Task, Tasks};
 use crate::trace;
 
 pub use monitor::{METRICS_TYPE, Monitor};
+pub use outcome::{Outcome, Revocation};
 pub(crate) use process::child::is_child;
-pub use settle::{Outcome, Revocation};
+
 pub(crate) use shared::Shared;
 pub use shutdown::Shutdown;
 pub(crate) use signals::cry_on_usr1;

@@ -2,12 +2,69 @@
 
 use std::time::Duration;
 
-use super::Outcome;
-use super::settle::{Revocation, Settlement};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::settle::Settlement;
+use crate::canvas::Signature;
 use crate::events::TaskEvent;
 use crate::message::saferepr;
 use crate::results::states;
 use crate::task::{Failure, Retry};
+
+/// How a message's life can end. A child tells its worker of all but those
+/// that only the worker can see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The task returned a value.
+    Success(Value),
+    /// It failed.
+    Failure(Failure),
+    /// It ran longer than its hard limit, seconds.
+    #[serde(skip)]
+    TimeLimitExceeded(f64),
+    /// The child process that ran it died.
+    #[serde(skip)]
+    WorkerLost(Failure),
+    /// It is to be run again.
+    Retry(Retry),
+    /// Something else is to run in its place.
+    Replace(Box<Signature>),
+    /// The message is refused.
+    Reject {
+        /// Why.
+        reason: String,
+        /// Whether it goes back to its queue.
+        requeue: bool,
+    },
+    /// Nothing is to be stored.
+    Ignore,
+    /// It was not run, and will not be.
+    #[serde(skip)]
+    Revoked(Revocation),
+}
+
+/// Why a task was not run, or not to its end. As the text of Celery's
+/// `TaskRevokedError`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// It has been revoked.
+    Revoked,
+    /// It came too late.
+    Expired,
+    /// It was ended while it ran.
+    Terminated,
+}
+
+impl Revocation {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Terminated => "terminated",
+        }
+    }
+}
 
 /// Everything that is told of `outcome`, in order, if it does not end as a
 /// failure. `signum`: of what ended it.

@@ -6,15 +6,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use chrono::Utc;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::errback::Failed;
+use super::insist::{Undone, insist, insist_on_result};
 use super::limits::Limits;
-use super::outcome::rejection;
+use super::outcome::{Outcome, Revocation, rejection};
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
 use crate::error::Error;
@@ -23,60 +22,6 @@ use crate::results::{TaskMeta, states};
 use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
 use crate::transport::{Delivery, Outgoing};
-
-/// How a message's life can end. A child tells its worker of all but those
-/// that only the worker can see.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// The task returned a value.
-    Success(Value),
-    /// It failed.
-    Failure(Failure),
-    /// It ran longer than its hard limit, seconds.
-    #[serde(skip)]
-    TimeLimitExceeded(f64),
-    /// The child process that ran it died.
-    #[serde(skip)]
-    WorkerLost(Failure),
-    /// It is to be run again.
-    Retry(Retry),
-    /// Something else is to run in its place.
-    Replace(Box<Signature>),
-    /// The message is refused.
-    Reject {
-        /// Why.
-        reason: String,
-        /// Whether it goes back to its queue.
-        requeue: bool,
-    },
-    /// Nothing is to be stored.
-    Ignore,
-    /// It was not run, and will not be.
-    #[serde(skip)]
-    Revoked(Revocation),
-}
-
-/// Why a task was not run, or not to its end. As the text of Celery's
-/// `TaskRevokedError`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revocation {
-    /// It has been revoked.
-    Revoked,
-    /// It came too late.
-    Expired,
-    /// It was ended while it ran.
-    Terminated,
-}
-
-impl Revocation {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Revoked => "revoked",
-            Self::Expired => "expired",
-            Self::Terminated => "terminated",
-        }
-    }
-}
 
 /// A request and all that settling it needs.
 pub(super) struct Settlement<'a> {
@@ -88,6 +33,10 @@ pub(super) struct Settlement<'a> {
     failure: OnceLock<Failure>,
     /// Whether its run has begun.
     begun: AtomicBool,
+    /// Whether what follows a success has been sent.
+    followed: AtomicBool,
+    /// Whether those who depend on it know that it has failed.
+    told: AtomicBool,
 }
 
 impl<'a> Settlement<'a> {
@@ -104,6 +53,8 @@ impl<'a> Settlement<'a> {
             task,
             failure: OnceLock::new(),
             begun: AtomicBool::new(false),
+            followed: AtomicBool::new(false),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -154,7 +105,7 @@ impl<'a> Settlement<'a> {
     /// What an earlier delivery has stored, if it was a success and
     /// `worker_deduplicate_successful_tasks` asks for it: such a task must not
     /// run again.
-    pub async fn earlier_success(&self) -> Result<Option<TaskMeta>, GaveUp> {
+    pub async fn earlier_success(&self) -> Result<Option<TaskMeta>, Undone> {
         let app = &self.shared.app;
         let asked = app.settings().worker_deduplicate_successful_tasks;
         let Some(store) = app.result_store().filter(|_| asked && self.acks_late()) else {
@@ -164,28 +115,82 @@ impl<'a> Settlement<'a> {
             return Ok(None);
         }
         let get = || store.get(self.context.id());
-        let meta = insist(self.shared, "read a result", get).await?;
+        let meta = match insist_on_result(self.shared, "read a result", get).await {
+            Err(Undone::Lasts(error)) => {
+                let id = self.context.id();
+                tracing::warn!(%error, "cannot tell whether {id} has succeeded before; it runs");
+                None
+            }
+            read => read?,
+        };
         Ok(meta.filter(|meta| meta.status == states::SUCCESS))
     }
 
     /// Ends a task that has succeeded before. What follows it is sent unless
     /// its result lists that as sent.
-    pub async fn succeed_again(&self, meta: TaskMeta) -> Result<(), GaveUp> {
-        if meta.children.is_none_or(|children| children.is_empty())
-            && let Err(error) = self.send_followers(&meta.result).await?
-        {
-            tracing::error!("cannot send what follows {}: {error}", self.context.id());
+    pub async fn succeed_again(&self, meta: TaskMeta) -> Result<(), Undone> {
+        if meta.children.is_none_or(|children| children.is_empty()) {
+            let sent = match self.send_followers(&meta.result).await {
+                Ok(planned) => planned.map_err(Undone::Lasts),
+                Err(undone) => Err(undone),
+            };
+            self.or_log("send what follows", sent)?;
         }
         self.end(true).await?;
         self.log(format_args!("already completed successfully."));
         Ok(())
     }
 
-    /// Leaves behind what the `outcome` of a run of so much time asks for.
+    /// Leaves behind what the `outcome` of a run of so much time asks for. What
+    /// cannot be left behind, however often it is tried, fails the task.
     ///
     /// # Errors
-    /// [`GaveUp`] leaves the message unacknowledged, to be run again.
-    pub async fn settle(&self, outcome: Outcome, runtime: Duration) -> Result<Fate, GaveUp> {
+    /// [`Undone`] leaves the message unacknowledged, to be run again.
+    pub async fn settle(&self, outcome: Outcome, runtime: Duration) -> Result<Fate, Undone> {
+        match self.leave_behind(outcome, runtime).await {
+            Err(Undone::Lasts(error)) => {
+                self.fail_for_good(error).await?;
+                Ok(Fate::Settled)
+            }
+            left => left,
+        }
+    }
+
+    /// Fails it, and all that depend on it, because of what cannot be left
+    /// behind. If even that cannot be stored, the message is kept.
+    async fn fail_for_good(&self, error: Error) -> Result<(), Undone> {
+        self.log_error(format_args!("cannot be settled: {error}"));
+        let reason = error.to_string();
+        let failure = Failure::from(error);
+        let mut stored = true;
+        if self.stores_errors() {
+            let meta = failure.to_meta();
+            let traceback = Some(failure.traceback());
+            let done = self.store(states::FAILURE, meta, traceback).await;
+            stored = self.or_log("store its failure", done)?;
+        }
+        self.fail_dependents(&failure, None).await?;
+        // It fails only once.
+        let _ = self.failure.set(failure);
+        if stored {
+            return self.end(self.acks_on_failure()).await;
+        }
+        let reason = format!("its result cannot be stored: {reason}");
+        bury(self.shared, self.delivery, &reason).await
+    }
+
+    /// Whether it is done; what cannot be done is logged, and not tried again.
+    fn or_log(&self, what: &str, done: Result<(), Undone>) -> Result<bool, Undone> {
+        match done {
+            Err(Undone::Lasts(error)) => {
+                self.log_error(format_args!("cannot {what}: {error}"));
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
+    }
+
+    async fn leave_behind(&self, outcome: Outcome, runtime: Duration) -> Result<Fate, Undone> {
         match outcome {
             Outcome::Success(value) => self.succeed(value, runtime).await?,
             Outcome::Failure(failure) => self.fail(failure).await?,
@@ -200,7 +205,7 @@ impl<'a> Settlement<'a> {
         Ok(Fate::Settled)
     }
 
-    async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), GaveUp> {
+    async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), Undone> {
         if let Err(error) = self.shared.app.settings().result_serializer.check(&value) {
             let class = "kombu.exceptions.EncodeError";
             return self.fail(Failure::new(class, error.to_string())).await;
@@ -209,6 +214,7 @@ impl<'a> Settlement<'a> {
         if let Err(error) = self.send_followers(&value).await? {
             return self.fail(Failure::from(error)).await;
         }
+        self.followed.store(true, Ordering::Relaxed);
         let shown = saferepr::value(&value);
         let member = self.member();
         let for_chord = member.as_ref().map(|_| value.clone());
@@ -224,13 +230,13 @@ impl<'a> Settlement<'a> {
         Ok(())
     }
 
-    async fn fail(&self, failure: Failure) -> Result<(), GaveUp> {
+    async fn fail(&self, failure: Failure) -> Result<(), Undone> {
         let traceback = failure.traceback();
         self.fail_with(failure, Some(traceback)).await
     }
 
     /// Celery stores no traceback here: the task was not asked.
-    async fn time_out(&self, limit: f64) -> Result<Fate, GaveUp> {
+    async fn time_out(&self, limit: f64) -> Result<Fate, Undone> {
         let class = "billiard.exceptions.TimeLimitExceeded";
         // A whole number is written without a fraction, as Python has it.
         let limit: Value = match limit.fract() {
@@ -252,14 +258,14 @@ impl<'a> Settlement<'a> {
         Ok(Fate::Settled)
     }
 
-    async fn ignore(&self) -> Result<(), GaveUp> {
+    async fn ignore(&self) -> Result<(), Undone> {
         self.end(true).await?;
         self.log(format_args!("ignored"));
         Ok(())
     }
 
     /// Its child died: it runs again if it shall, or has failed.
-    async fn lose(&self, failure: Failure) -> Result<Fate, GaveUp> {
+    async fn lose(&self, failure: Failure) -> Result<Fate, Undone> {
         if self.requeues_when_lost() {
             self.log_error(format_args!("goes back to its queue: {failure}"));
             return Ok(Fate::GoesBack);
@@ -269,7 +275,7 @@ impl<'a> Settlement<'a> {
         Ok(Fate::Settled)
     }
 
-    async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), GaveUp> {
+    async fn fail_with(&self, failure: Failure, traceback: Option<String>) -> Result<(), Undone> {
         self.record_failure(failure, traceback).await?;
         self.end(self.acks_on_failure()).await
     }
@@ -279,7 +285,7 @@ impl<'a> Settlement<'a> {
         &self,
         failure: Failure,
         traceback: Option<String>,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         self.fail_for_others(&failure, traceback.as_deref()).await?;
         if let Some(traceback) = traceback {
             let (shown, traceback) = (failure.repr(), traceback.trim_end());
@@ -292,8 +298,9 @@ impl<'a> Settlement<'a> {
 
     /// Fails it though it was never run, whether anybody asked for its result
     /// or not.
-    pub async fn refuse(&self, failure: &Failure) -> Result<(), GaveUp> {
-        self.store(states::FAILURE, failure.to_meta(), None).await?;
+    pub async fn refuse(&self, failure: &Failure) -> Result<(), Undone> {
+        let stored = self.store(states::FAILURE, failure.to_meta(), None).await;
+        self.or_log("store its failure", stored)?;
         self.fail_dependents(failure, None).await
     }
 
@@ -302,7 +309,7 @@ impl<'a> Settlement<'a> {
         &self,
         failure: &Failure,
         traceback: Option<&str>,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         if self.stores_errors() {
             let traceback = traceback.map(str::to_owned);
             self.store(states::FAILURE, failure.to_meta(), traceback)
@@ -315,30 +322,46 @@ impl<'a> Settlement<'a> {
         &self,
         failure: &Failure,
         traceback: Option<&str>,
-    ) -> Result<(), GaveUp> {
-        self.count(self.member(), states::FAILURE, &failure.to_meta())
-            .await?;
+    ) -> Result<(), Undone> {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let counted = self.count_failed(failure).await;
+        self.or_log("tell its chord", counted)?;
         let embed = &self.request().body.embed;
-        if let Some(chain) = &embed.chain {
+        let chain = embed.chain.as_ref();
+        if let Some(chain) = chain.filter(|_| !self.followed.load(Ordering::Relaxed)) {
             let state = states::FAILURE;
             let failed = Failed {
                 state,
                 failure,
                 traceback,
             };
-            self.fail_chain(chain, &failed, self.stores_errors())
-                .await?;
+            let told = self.fail_chain(chain, &failed, self.stores_errors()).await;
+            self.or_log("fail the rest of its chain", told)?;
         }
         if let Some(errbacks) = &embed.errbacks {
             let request = FailedRequest::from(self.request());
-            self.call_errbacks(&request, errbacks, failure, traceback)
-                .await?;
+            let called = self
+                .call_errbacks(&request, errbacks, failure, traceback)
+                .await;
+            self.or_log("call its errbacks", called)?;
         }
         Ok(())
     }
 
+    /// Counts it as a failed member of its chord; if its failure is what cannot
+    /// be counted, with the reason for that in its place.
+    async fn count_failed(&self, failure: &Failure) -> Result<(), Undone> {
+        let count = async |meta: Value| self.count(self.member(), states::FAILURE, &meta).await;
+        match count(failure.to_meta()).await {
+            Err(Undone::Lasts(error)) => count(Failure::from(error).to_meta()).await,
+            counted => counted,
+        }
+    }
+
     /// Sends a canvas that takes over this task's id and all that waits for it.
-    async fn replace(&self, signature: Signature) -> Result<(), GaveUp> {
+    async fn replace(&self, signature: Signature) -> Result<(), Undone> {
         let request = self.request();
         let on_header = self
             .shared
@@ -363,7 +386,7 @@ impl<'a> Settlement<'a> {
     }
 
     /// Sends the same message again with one retry more, or gives up.
-    async fn retry(&self, retry: Retry) -> Result<(), GaveUp> {
+    async fn retry(&self, retry: Retry) -> Result<(), Undone> {
         let headers = self.request().headers();
         if !self.has_retries(retry.max_retries) {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
@@ -456,7 +479,7 @@ impl<'a> Settlement<'a> {
         Failure::new("celery.exceptions.MaxRetriesExceededError", text)
     }
 
-    async fn reject(&self, reason: &str, requeue: bool) -> Result<Fate, GaveUp> {
+    async fn reject(&self, reason: &str, requeue: bool) -> Result<Fate, Undone> {
         if !requeue {
             // It never runs again: nobody is to wait for it.
             self.fail_for_others(&rejection(reason), None).await?;
@@ -477,7 +500,7 @@ impl<'a> Settlement<'a> {
         Ok(Fate::Settled)
     }
 
-    async fn revoke(&self, reason: Revocation) -> Result<(), GaveUp> {
+    async fn revoke(&self, reason: Revocation) -> Result<(), Undone> {
         let failure = Failure::new("celery.exceptions.TaskRevokedError", reason.as_str());
         let exception = failure.to_meta();
         if self.stores_errors() {
@@ -490,7 +513,7 @@ impl<'a> Settlement<'a> {
 
     /// Stores of a run that was cut off what Celery does: `RETRY`, though
     /// nobody runs it again.
-    pub async fn cancel(&self) -> Result<(), GaveUp> {
+    pub async fn cancel(&self) -> Result<(), Undone> {
         // The arguments that Python's exception gives itself.
         let args = vec![
             "Retry(Retry(...), None, None)".into(),
@@ -505,7 +528,7 @@ impl<'a> Settlement<'a> {
     }
 
     /// Settles a late acknowledgement; an early one is long done.
-    async fn end(&self, acknowledge: bool) -> Result<(), GaveUp> {
+    async fn end(&self, acknowledge: bool) -> Result<(), Undone> {
         match (self.acks_late(), acknowledge) {
             (false, _) => Ok(()),
             (true, true) => self.ack().await,
@@ -551,19 +574,21 @@ impl<'a> Settlement<'a> {
         state: &str,
         result: Value,
         traceback: Option<String>,
-    ) -> Result<(), GaveUp> {
+    ) -> Result<(), Undone> {
         let meta = TaskMeta::of(&self.context, state, result, traceback);
         store(self.shared, &meta).await
     }
 
-    pub async fn ack(&self) -> Result<(), GaveUp> {
+    pub async fn ack(&self) -> Result<(), Undone> {
         let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
-        insist(self.shared, "acknowledge", || transport.ack(tag)).await
+        let acknowledged = insist(self.shared, "acknowledge", || transport.ack(tag)).await;
+        self.or_log("be acknowledged", acknowledged).map(drop)
     }
 
-    pub async fn requeue(&self) -> Result<(), GaveUp> {
+    pub async fn requeue(&self) -> Result<(), Undone> {
         let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
-        insist(self.shared, "requeue", || transport.requeue(tag)).await
+        let back = insist(self.shared, "requeue", || transport.requeue(tag)).await;
+        self.or_log("go back to its queue", back).map(drop)
     }
 
     fn log(&self, how: fmt::Arguments<'_>) {
@@ -587,60 +612,31 @@ pub(super) enum Fate {
     GoesBack,
 }
 
-/// What had to be done could not be done before a cold shutdown. The message
-/// stays unacknowledged, and runs again.
-#[derive(Debug)]
-pub(super) struct GaveUp;
-
 /// Stores a result, if results are kept.
-pub(super) async fn store(shared: &Shared, meta: &TaskMeta) -> Result<(), GaveUp> {
+pub(super) async fn store(shared: &Shared, meta: &TaskMeta) -> Result<(), Undone> {
     match shared.app.result_store() {
-        Some(store) => insist(shared, "store a result", || store.store(meta)).await,
+        Some(store) => insist_on_result(shared, "store a result", || store.store(meta)).await,
         None => Ok(()),
     }
 }
 
-/// Keeps a message that nobody can run, and settles it.
-pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), GaveUp> {
+/// Keeps a message that nobody can run, and settles it. One that cannot be kept
+/// stays unacknowledged.
+pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), Undone> {
     shared.metrics.dead_letters.inc();
     let transport = shared.app.transport();
-    insist(shared, "dead-letter", || {
+    let buried = insist(shared, "dead-letter", || {
         transport.dead_letter(delivery, reason)
-    })
-    .await
-}
-
-/// Does what must be done before a message may be forgotten, as often as it
-/// takes. Only a cold shutdown ends it.
-pub(super) async fn insist<T, F, Fut>(
-    shared: &Shared,
-    what: &str,
-    operation: F,
-) -> Result<T, GaveUp>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, Error>>,
-{
-    let patiently = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(Duration::from_secs(5))
-        .with_jitter()
-        .without_max_times();
-    let persistent = operation
-        .retry(patiently)
-        .notify(|error, pause| tracing::warn!(%error, ?pause, "cannot {what}; trying again"));
-    tokio::select! {
-        // It retries without end: what it answers is a success.
-        done = persistent => done.map_err(|_| GaveUp),
-        () = after_cold(shared) => {
-            tracing::error!("gave up: cannot {what}");
-            Err(GaveUp)
+    });
+    match buried.await {
+        Err(Undone::Lasts(error)) => {
+            tracing::error!(
+                %error,
+                queue = &*delivery.queue,
+                "a message that nobody can run cannot be kept as a dead letter; it is left as it is"
+            );
+            Ok(())
         }
+        buried => buried,
     }
-}
-
-/// A moment after a cold shutdown, so that a broker that is there is still told.
-async fn after_cold(shared: &Shared) {
-    shared.shutdown.cold().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
 }

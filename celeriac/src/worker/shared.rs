@@ -11,6 +11,7 @@ use super::autoscale::{self, Autoscaler};
 use super::link::Link;
 use super::metrics::Metrics;
 use super::pool::Pool;
+use super::presence::{self, Presence};
 use super::process::Children;
 use super::queues::Queues;
 use super::requests::Requests;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub events: Dispatcher,
     /// Whether the broker answers.
     pub(super) link: Link,
+    /// Whether the servers are there at the end.
+    pub(super) presence: Presence,
     /// What is counted.
     pub(super) metrics: Metrics,
     pub(super) society: Society,
@@ -103,6 +106,7 @@ impl Worker {
             tunings: Tunings::new(&self.tasks, settings),
             metrics: Metrics::new(self.tasks.keys(), events.told()),
             link: Link::default(),
+            presence: Presence::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues: Queues::new(&self.queues, self.broadcasts),
@@ -127,6 +131,11 @@ impl Worker {
 }
 
 impl Shared {
+    /// Whether the broker is gone at the end.
+    pub fn is_broker_lost(&self) -> bool {
+        self.presence.is_broker_lost()
+    }
+
     /// What running tasks find besides their request.
     pub(super) fn registry(&self) -> Registry {
         Registry {
@@ -143,6 +152,8 @@ impl Shared {
     /// Starts what goes on beside the messages.
     pub(super) fn serve(self: &Arc<Self>, services: &mut Services) {
         services.spawn(consumer::tend(Arc::clone(self)));
+        let shared = Arc::clone(self);
+        services.spawn(async move { presence::watch(&shared).await });
         services.spawn(self.events.clone().flush_when_filled());
         if self.autoscaler.is_some() {
             services.spawn(autoscale::keep(Arc::clone(self)));

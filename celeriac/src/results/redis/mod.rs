@@ -32,6 +32,9 @@ use storing::{Storing, ToStore};
 /// after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Bytes of a value, at most, in any Redis.
+const LARGEST: usize = 512 << 20;
+
 /// Who waits for which key.
 type Waiters = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
 
@@ -136,6 +139,9 @@ impl ResultStore for RedisResults {
             true => self.failures_expire,
             false => self.expires,
         };
+        if encoded.len() > LARGEST {
+            return Err(Error::ResultTooLarge);
+        }
         let mut replaces = Vec::new();
         loop {
             let request = ToStore {
@@ -180,6 +186,10 @@ impl ResultStore for RedisResults {
             let _ = subscriber.unsubscribe(&key).await;
         }
         found?.ok_or(Error::Timeout(timeout))
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        redis_link::ping(&self.client).await
     }
 
     async fn forget(&self, task_id: &str) -> Result<(), Error> {

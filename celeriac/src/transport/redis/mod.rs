@@ -264,6 +264,14 @@ impl Transport for RedisTransport {
         Ok(leases.into_iter().filter_map(|(_, node)| node).collect())
     }
 
+    async fn ping(&self) -> Result<(), Error> {
+        redis_link::ping(&self.client).await
+    }
+
+    fn held(&self) -> usize {
+        self.own.held.tags().len()
+    }
+
     fn tend_interval(&self) -> Duration {
         Duration::from_secs_f64(self.options.worker_lease.max(1.0) / 3.0)
     }
