@@ -13,7 +13,7 @@ from support.redis_server import RedisServer
 from support.waiting import until
 from support.workers import python_worker, rust_worker
 
-import t.integration.tasks  # noqa: F401 - so that exceptions find their class
+import support.suite  # noqa: F401 - so that exceptions find their class
 
 # A result that is collected unsubscribes. By then its Redis may be gone, and a
 # client of Celery 5.3 would wait for it without end.

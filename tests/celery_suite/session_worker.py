@@ -1,8 +1,6 @@
 """The one worker that a session's tests share."""
 
-import os
 import sys
-from pathlib import Path
 
 from celery.utils.nodenames import anon_nodename
 
@@ -11,17 +9,12 @@ from support.process import Process
 from support.waiting import until
 from support.workers import environment, rust_worker
 
-SUITE = Path.cwd()
-TESTS = Path(__file__).parent.parent
-
 
 def python_worker(redis, directory, node):
     argv = [sys.executable, "-m", "celery", "-A", "celery_suite.python_app", "worker",
             "-n", node, "-c", 1, "--loglevel", "INFO", "-E",
             "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    env = environment(redis, redis)
-    env["PYTHONPATH"] = os.pathsep.join([str(SUITE), str(TESTS)])
-    return Process(node, argv, directory, env)
+    return Process(node, argv, directory, environment(redis, redis))
 
 
 def our_worker(redis, directory, node):

@@ -3,7 +3,7 @@
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from t.integration.tasks import ExpectedException
+from support.suite import ExpectedException
 
 pytestmark = pytest.mark.basic
 

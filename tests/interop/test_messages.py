@@ -99,7 +99,6 @@ def test_rusty_celerys_way_of_sending_is_no_other(python, rust):
 
 
 RETRIES = [
-    ("retry_once", {}),
     ("retry_once_headers", {"headers": {"x": 1}}),
     ("retry_once_priority", {"priority": 5, "expires": 600, "time_limit": 50, "shadow": "s"}),
 ]

@@ -6,7 +6,7 @@ import pytest
 from celery.exceptions import MaxRetriesExceededError, TimeoutError
 
 from support.waiting import until
-from t.integration.tasks import ExpectedException
+from support.suite import ExpectedException
 
 
 def states(history):

@@ -6,6 +6,7 @@ import os
 from celery import Celery
 
 from .broadcasts import queues
+from .suite import register
 
 settings = json.loads(os.environ.get("INTEROP_SETTINGS", "{}"))
 if "task_queues" in settings:
@@ -13,3 +14,4 @@ if "task_queues" in settings:
 
 app = Celery("interop", include=["t.integration.tasks", "support.processes", "support.tasks"])
 app.conf.update(settings)
+register(app)

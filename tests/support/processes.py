@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from celery import shared_task, signature
 from celery.exceptions import SoftTimeLimitExceeded
 
-from t.integration.tasks import connection
+from .suite import get_redis_connection
 
 
 @shared_task(name="processes.pid")
@@ -21,7 +21,7 @@ def crash(signum=9):
 
 
 def crash_at_first(key, times):
-    run = connection().incr(key)
+    run = get_redis_connection().incr(key)
     if run <= times:
         os.kill(os.getpid(), signal.SIGKILL)
     return run
@@ -45,7 +45,7 @@ def crash_retried(key, times=1):
 
 @shared_task(name="processes.hang_at_first", acks_late=True)
 def hang_at_first(key, seconds):
-    run = connection().incr(key)
+    run = get_redis_connection().incr(key)
     if run == 1:
         sleep(seconds)
     return run
@@ -67,7 +67,7 @@ def spin(seconds, key=None):
     while monotonic() - begun < seconds:
         pass
     if key:
-        connection().incr(key)
+        get_redis_connection().incr(key)
     return os.getpid()
 
 

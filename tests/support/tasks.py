@@ -8,14 +8,14 @@ from celery import current_app, shared_task, signature
 from celery.exceptions import Ignore
 from celery.result import allow_join_result
 
-from t.integration.tasks import ExpectedException, connection
+from .suite import ExpectedException, get_redis_connection
 
 
 @shared_task(name="interop.record")
 def record(value, key, pause=0):
     """Works for `pause` seconds, then leaves `value` in the list `key`."""
     sleep(pause)
-    connection().rpush(key, value)
+    get_redis_connection().rpush(key, value)
 
 
 @shared_task(name="interop.relay")

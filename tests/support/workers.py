@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from .process import Process
+from .suite import SUITE
 from .waiting import until
 
 TESTS = Path(__file__).parent.parent
@@ -74,7 +75,7 @@ def environment(redis, effects):
         "CELERY_RESULT_BACKEND": redis.url,
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": str(effects.port),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(SUITE)]),
     }
 
 

@@ -27,12 +27,11 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             "t.integration.tasks.reject_then_succeed()",
             reject_then_succeed,
         )?
-        .with(late.clone()),
+        .with(late),
         Task::new(
             "t.integration.tasks.reject_without_requeue()",
             reject_without_requeue,
-        )?
-        .with(late),
+        )?,
         Task::new("interop.ignore(state)", ignore)?,
     ])
 }
