@@ -1,9 +1,7 @@
 //! One field of a crontab (`celery.schedules.crontab_parser`).
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 /// A field as it is written, and the numbers from `FIRST` to `LAST` that it
@@ -34,20 +32,6 @@ impl<const FIRST: u32, const LAST: u32> CronField<FIRST, LAST> {
         Spec::Text(text.to_owned()).try_into()
     }
 
-    /// As Python shows it.
-    pub(super) fn repr(&self) -> String {
-        match &self.spec {
-            Spec::Number(number) => number.to_string(),
-            Spec::Numbers(numbers) => format!("{numbers:?}"),
-            Spec::Text(text) => format!("'{text}'"),
-        }
-    }
-
-    /// Whether it is written as `*`, which is not the same as naming all.
-    pub(super) fn is_star(&self) -> bool {
-        matches!(&self.spec, Spec::Text(text) if text == "*")
-    }
-
     pub(super) fn contains(&self, value: u32) -> bool {
         self.values.contains(&value)
     }
@@ -60,30 +44,26 @@ impl<const FIRST: u32, const LAST: u32> CronField<FIRST, LAST> {
     pub(super) fn smallest(&self) -> u32 {
         self.values.first().copied().unwrap_or(FIRST)
     }
-
-    /// The first number after `value`.
-    pub(super) fn after(&self, value: u32) -> Option<u32> {
-        self.values().find(|&number| number > value)
-    }
 }
 
 impl<const FIRST: u32, const LAST: u32> TryFrom<Spec> for CronField<FIRST, LAST> {
     type Error = String;
 
     fn try_from(spec: Spec) -> Result<Self, String> {
-        let range = Range {
+        let bounds = Bounds {
             first: FIRST,
             last: LAST,
         };
-        let numbers = match &spec {
-            Spec::Number(number) => vec![*number],
-            Spec::Numbers(numbers) => numbers.clone(),
-            Spec::Text(text) => range.parse(text)?,
+        let values = match &spec {
+            Spec::Number(number) => BTreeSet::from([bounds.within(*number)?]),
+            Spec::Numbers(numbers) => {
+                let numbers = numbers.iter().map(|&number| bounds.within(number));
+                numbers.collect::<Result<_, _>>()?
+            }
+            Spec::Text(text) => bounds.list(text)?,
         };
-        let values = numbers.into_iter().map(|number| range.check(number));
-        let values = values.collect::<Result<BTreeSet<_>, _>>()?;
         if values.is_empty() {
-            return Err("a list of no numbers never comes".to_owned());
+            return Err("a list of no numbers never comes: write * for all".to_owned());
         }
         Ok(Self { spec, values })
     }
@@ -117,135 +97,124 @@ impl<const FIRST: u32, const LAST: u32> std::fmt::Display for CronField<FIRST, L
     }
 }
 
-// They match at the beginning, and what follows is not looked at.
-#[allow(clippy::unwrap_used)] // The patterns are constants.
-static RANGE_STEPS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(\w+?)-(\w+)/(\w+)?").unwrap());
-#[allow(clippy::unwrap_used)] // The patterns are constants.
-static RANGE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(\w+?)-(\w+)").unwrap());
-#[allow(clippy::unwrap_used)] // The patterns are constants.
-static STAR_STEPS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\*/(\w+)?").unwrap());
-
 /// The numbers that a field may hold, both ends included.
 #[derive(Clone, Copy)]
-struct Range {
+struct Bounds {
     first: u32,
     last: u32,
 }
 
-impl Range {
-    fn parse(self, text: &str) -> Result<Vec<i64>, String> {
-        let mut numbers = Vec::new();
+impl Bounds {
+    /// `0,30-45/5`
+    fn list(self, text: &str) -> Result<BTreeSet<u32>, String> {
+        let mut numbers = BTreeSet::new();
         for part in text.split(',') {
-            if part.is_empty() {
-                return Err("empty part".to_owned());
-            }
             numbers.extend(self.part(part)?);
         }
         Ok(numbers)
     }
 
-    fn part(self, part: &str) -> Result<Vec<i64>, String> {
-        if let Some(found) = RANGE_STEPS.captures(part) {
-            return every(&self.between(&found[1], &found[2])?, found.get(3));
-        }
-        if let Some(found) = RANGE.captures(part) {
-            return self.between(&found[1], &found[2]);
-        }
-        if let Some(found) = STAR_STEPS.captures(part) {
-            return every(&self.all(), found.get(1));
-        }
+    /// `*`, `*/15`, `8-17`, `8-17/2` or `8`. As in Celery, nobody looks at what
+    /// follows a complete range or step.
+    fn part(self, part: &str) -> Result<Vec<u32>, String> {
+        let everything = || (self.first..=self.last).collect();
         if part == "*" {
-            return Ok(self.all());
+            return Ok(everything());
         }
-        Ok(vec![self.number(part)?])
+        if let Some(step) = part.strip_prefix("*/") {
+            return stepped(everything(), step);
+        }
+        let Some((from, to, rest)) = ends(part) else {
+            return Ok(vec![self.one(part)?]);
+        };
+        let span = self.span(self.one(from)?, self.one(to)?);
+        match rest.strip_prefix('/') {
+            Some(step) => stepped(span, step),
+            None => Ok(span),
+        }
     }
 
-    fn all(self) -> Vec<i64> {
-        (self.first.into()..=self.last.into()).collect()
-    }
-
-    /// From one to the other, around the end if need be: `fri-mon`.
-    fn between(self, from: &str, to: &str) -> Result<Vec<i64>, String> {
-        let (from, to) = (self.number(from)?, self.number(to)?);
+    /// From one number to the other, around the end if need be: `fri-mon`.
+    fn span(self, from: u32, to: u32) -> Vec<u32> {
         if from <= to {
-            return Ok((from..=to).collect());
+            return (from..=to).collect();
         }
-        let around = self.first.into()..=to;
-        Ok((from..=self.last.into()).chain(around).collect())
+        (from..=self.last).chain(self.first..=to).collect()
     }
 
-    fn number(self, text: &str) -> Result<i64, String> {
-        if text.starts_with('-') {
-            return Err("negative numbers not supported".to_owned());
+    /// A number, or the name of one.
+    fn one(self, text: &str) -> Result<u32, String> {
+        let Self { first, last } = self;
+        match whole(text).or_else(|| named(text)) {
+            Some(number) => self.within(number.into()),
+            None if text.is_empty() => Err("a part is empty: write * for all".to_owned()),
+            None => Err(format!(
+                "cannot read {text:?}: write a number from {first} to {last}, the name of a day \
+                 or a month, a range such as {first}-{last}, or *"
+            )),
         }
-        let named = || month(text).or_else(|| weekday(text));
-        let number = int(text)
-            .or_else(named)
-            .ok_or_else(|| format!("Invalid weekday literal '{text}'."))?;
-        if number > self.last.into() {
-            return Err(format!("Invalid end range: {number} > {}.", self.last));
-        }
-        if number < self.first.into() {
-            let first = self.first;
-            return Err(format!("Invalid beginning range: {number} < {first}."));
-        }
-        Ok(number)
     }
 
-    fn check(self, number: i64) -> Result<u32, String> {
+    fn within(self, number: i64) -> Result<u32, String> {
         let Self { first, last } = self;
         let small = u32::try_from(number).ok();
-        small
-            .filter(|number| (first..=last).contains(number))
-            .ok_or_else(|| {
-                format!(
-                    "Invalid crontab pattern. Valid range is {first}-{last}. \
-                     '{number}' was found."
-                )
-            })
+        let within = small.filter(|number| (first..=last).contains(number));
+        within.ok_or_else(|| {
+            format!("{number} is out of range: write a number from {first} to {last}")
+        })
     }
 }
 
-/// Every so many of `numbers`, as a slice in Python takes them.
-fn every(numbers: &[i64], steps: Option<regex::Match<'_>>) -> Result<Vec<i64>, String> {
-    let steps = steps.ok_or("empty filter")?.as_str();
-    match int(steps).map(usize::try_from) {
-        Some(Ok(0)) => Err("a step of 0 leads nowhere".to_owned()),
-        Some(Ok(steps)) => Ok(numbers.iter().copied().step_by(steps).collect()),
-        _ => Err(format!("{steps:?} is no step")),
+/// Both ends of the range that `part` begins with, and what follows it.
+fn ends(part: &str) -> Option<(&str, &str, &str)> {
+    let (from, rest) = word(part)?;
+    let (to, rest) = word(rest.strip_prefix('-')?)?;
+    Some((from, to, rest))
+}
+
+/// The letters and digits that `text` begins with, and what follows them.
+fn word(text: &str) -> Option<(&str, &str)> {
+    let part_of_it = |character: char| character.is_alphanumeric() || character == '_';
+    let end = text.find(|character| !part_of_it(character));
+    Some(text.split_at(end.unwrap_or(text.len()))).filter(|(word, _)| !word.is_empty())
+}
+
+/// The first of `numbers` and every so many after it.
+fn stepped(numbers: Vec<u32>, step: &str) -> Result<Vec<u32>, String> {
+    let (step, _) = word(step).ok_or("a step is missing after the /: write a number, as in */5")?;
+    match whole(step) {
+        Some(step) if step > 0 => Ok(numbers.into_iter().step_by(step as usize).collect()),
+        _ => Err(format!(
+            "{step:?} is no step: write a number from 1 on, as in */5"
+        )),
     }
 }
 
-/// As Python's `int()`: with blanks around, and underscores between digits.
-fn int(text: &str) -> Option<i64> {
+/// A number as Python's `int()` reads it: with blanks around it, a plus, and
+/// underscores between digits. No field holds one that is larger than a `u32`.
+fn whole(text: &str) -> Option<u32> {
     let text = text.trim();
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let grouped = digits
-        .split('_')
-        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
-    // More digits than that are too many for any field.
-    let value = || digits.replace('_', "").parse().unwrap_or(i64::MAX);
-    grouped.then(value)
+    let mut groups = text.strip_prefix('+').unwrap_or(text).split('_');
+    let digits = groups.try_fold(String::new(), |digits, group| {
+        let numeric = !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
+        numeric.then(|| digits + group)
+    })?;
+    Some(digits.parse().unwrap_or(u32::MAX))
 }
 
-/// Three letters decide: `mar`, `March` and `marathon` are 3.
-fn month(name: &str) -> Option<i64> {
+/// What a month or a day stands for. Three letters decide: `mar`, `March` and
+/// `marathon` are 3.
+fn named(text: &str) -> Option<u32> {
     const MONTHS: [&str; 12] = [
         "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
     ];
-    Some(position(&MONTHS, name)? + 1)
-}
-
-fn weekday(name: &str) -> Option<i64> {
     const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    position(&DAYS, name)
-}
-
-fn position(names: &[&str], name: &str) -> Option<i64> {
-    let abbreviation: String = name.chars().take(3).flat_map(char::to_lowercase).collect();
-    let index = names.iter().position(|&known| known == abbreviation)?;
-    i64::try_from(index).ok()
+    let letters: String = text.chars().take(3).collect();
+    let letters = letters.to_lowercase();
+    let mut names = MONTHS.into_iter().zip(1..).chain(DAYS.into_iter().zip(0..));
+    names
+        .find(|(name, _)| *name == letters)
+        .map(|(_, number)| number)
 }
 
 #[cfg(test)]
@@ -265,15 +234,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_field_says_why() {
-        let wrong = |text| values::<6>(text).err().unwrap_or_default();
-        assert_eq!(wrong("1,"), "empty part");
-        assert_eq!(wrong("*/"), "empty filter");
-        assert_eq!(wrong("8"), "Invalid end range: 8 > 6.");
-        assert_eq!(wrong("-3"), "negative numbers not supported");
-        assert_eq!(wrong("someday"), "Invalid weekday literal 'someday'.");
-        assert_eq!(wrong("*/0"), "a step of 0 leads nowhere");
-        let list = CronField::<0, 6>::try_from(Spec::Numbers(vec![1, 9]));
-        assert!(list.is_err_and(|reason| reason.contains("Valid range is 0-6. '9' was found")));
+    fn what_follows_a_range_or_a_step_is_not_looked_at() -> Result<(), String> {
+        assert_eq!(values::<6>("1-3-5")?, [1, 2, 3]);
+        assert_eq!(values::<6>("1-5/2/9")?, [1, 3, 5]);
+        assert_eq!(values::<6>("1-3 5/2")?, [1, 2, 3]);
+        assert_eq!(values::<6>("*/4-9")?, [0, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_field_says_what_to_write() {
+        for (text, expected) in [
+            ("1,", "write * for all"),
+            ("*/", "a step is missing after the /"),
+            ("1-3/", "a step is missing after the /"),
+            ("*/0", "\"0\" is no step: write a number from 1 on"),
+            ("*/x", "\"x\" is no step: write a number from 1 on"),
+            ("8", "8 is out of range: write a number from 0 to 6"),
+            ("99999999999", "write a number from 0 to 6"),
+            ("-3", "cannot read \"-3\": write a number from 0 to 6"),
+            (
+                "someday",
+                "cannot read \"someday\": write a number from 0 to 6",
+            ),
+        ] {
+            let reason = values::<6>(text).err().unwrap_or_default();
+            assert!(reason.contains(expected), "{text}: {reason}");
+        }
+        let list = CronField::<0, 6>::try_from(Spec::Numbers(vec![1, -9]));
+        assert!(list.is_err_and(|reason| reason.contains("-9 is out of range")));
     }
 }

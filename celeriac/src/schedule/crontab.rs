@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,10 @@ use super::cron_field::CronField;
 use super::local_time::LocalTime;
 use super::{Due, Rules, ScheduleError};
 
-/// Days of each month in a leap year.
-const LONGEST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-/// After so many days that do not exist there will be none.
-const MOST_TRIES: u32 = 2000;
 /// The last year of Python's datetimes.
-const LAST_YEAR: i32 = 9999;
+pub(super) const LAST_YEAR: i32 = 9999;
+/// A year that has all dates.
+const LEAP_YEAR: i32 = 2000;
 
 /// Minutes, hours and days at which an entry runs. Unlike in cron, a day must
 /// be in all three of its fields.
@@ -102,130 +100,65 @@ impl Crontab {
         last: DateTime<Utc>,
         zone: Tz,
     ) -> Result<DateTime<Utc>, ScheduleError> {
-        let last = LocalTime::of(last, zone);
-        let wall = self.next_wall(last).ok_or(ScheduleError::Never)?;
+        let shown = LocalTime::of(last, zone).wall;
+        let wall = self.next_wall(shown).ok_or(ScheduleError::Never)?;
         Ok(LocalTime::first(wall, zone).to_utc())
     }
 
-    /// What the clock shows then.
-    fn next_wall(&self, last: LocalTime) -> Option<NaiveDateTime> {
-        let wall = last.wall;
-        let today = wall.date();
-        let is_today = self.0.month_of_year.contains(today.month())
-            && self.0.day_of_month.contains(today.day())
-            && self.0.day_of_week.contains(weekday(today));
-        if is_today {
-            let minute = self.0.minute.after(wall.minute());
-            if let Some(minute) = minute.filter(|_| self.0.hour.contains(wall.hour())) {
-                return today.and_hms_opt(wall.hour(), minute, 0);
-            }
-            if let Some(hour) = self.0.hour.after(wall.hour()) {
-                return today.and_hms_opt(hour, self.0.minute.smallest(), 0);
-            }
-        }
-        let any_date = self.0.day_of_month.is_star() && self.0.month_of_year.is_star();
-        let day = if any_date {
-            self.next_weekday(today)
-        } else {
-            Search::new(self, last).next_date()
-        };
-        self.begin(day?)
-    }
-
-    /// The first time of a day.
-    fn begin(&self, day: NaiveDate) -> Option<NaiveDateTime> {
-        day.and_hms_opt(self.0.hour.smallest(), self.0.minute.smallest(), 0)
-    }
-
-    fn next_weekday(&self, today: NaiveDate) -> Option<NaiveDate> {
-        let today_is = weekday(today);
-        let next = self.0.day_of_week.after(today_is);
-        let next = next.unwrap_or(self.0.day_of_week.smallest());
-        let days = match (7 + next - today_is) % 7 {
-            0 => 7,
-            days => days,
-        };
-        today.checked_add_days(Days::new(days.into()))
-    }
-}
-
-/// Sunday is 0.
-fn weekday(date: NaiveDate) -> u32 {
-    date.weekday().num_days_from_sunday()
-}
-
-/// Walks over the dates that day and month name. As `crontab._delta_to_next`.
-struct Search<'a> {
-    crontab: &'a Crontab,
-    last: LocalTime,
-    days: Vec<u32>,
-    months: Vec<u32>,
-    year: i32,
-    /// Places in `days` and `months`.
-    day: usize,
-    month: usize,
-}
-
-impl<'a> Search<'a> {
-    fn new(crontab: &'a Crontab, last: LocalTime) -> Self {
-        let days: Vec<u32> = crontab.0.day_of_month.values().collect();
-        let months: Vec<u32> = crontab.0.month_of_year.values().collect();
-        let (this_day, this_month) = (last.wall.day(), last.wall.month());
-        let month = months.partition_point(|&month| month < this_month);
-        let day = if months.get(month) == Some(&this_month) {
-            days.partition_point(|&day| day <= this_day)
-        } else {
-            0
-        };
-        let over = month == months.len();
-        Self {
-            crontab,
-            last,
-            days,
-            year: last.wall.year() + i32::from(over),
-            month: if over { 0 } else { month },
-            months,
-            day,
+    /// What the clock shows at the run that follows one at `last`.
+    fn next_wall(&self, last: NaiveDateTime) -> Option<NaiveDateTime> {
+        let today = last.date();
+        let time = self
+            .has(today)
+            .then(|| self.time_after(last.time()))
+            .flatten();
+        match time {
+            Some(time) => Some(today.and_time(time)),
+            None => Some(self.date_after(today)?.and_time(self.times().next()?)),
         }
     }
 
-    fn next_date(mut self) -> Option<NaiveDate> {
-        loop {
-            let date = self.roll_over()?;
-            if self.crontab.0.day_of_week.contains(weekday(date)) {
-                return Some(date);
-            }
-            self.day += 1;
-        }
+    /// Whether it runs on a date.
+    fn has(&self, date: NaiveDate) -> bool {
+        let Fields {
+            day_of_week,
+            day_of_month,
+            month_of_year,
+            ..
+        } = &self.0;
+        month_of_year.contains(date.month())
+            && day_of_month.contains(date.day())
+            && day_of_week.contains(date.weekday().num_days_from_sunday())
     }
 
-    /// The date here, or the first one of a later month.
-    fn roll_over(&mut self) -> Option<NaiveDate> {
-        for _ in 0..MOST_TRIES {
-            if let Some(date) = self.date().filter(|&date| !self.is_before_last_run(date)) {
-                return Some(date);
-            }
-            self.day = 0;
-            self.month += 1;
-            if self.month == self.months.len() {
-                self.month = 0;
-                self.year += 1;
-            }
-        }
-        None
-    }
-
-    fn date(&self) -> Option<NaiveDate> {
-        let day = self.days.get(self.day)?;
-        NaiveDate::from_ymd_opt(self.year, *self.months.get(self.month)?, *day)
-            .filter(|date| date.year() <= LAST_YEAR)
-    }
-
-    fn is_before_last_run(&self, date: NaiveDate) -> bool {
-        let run = self.crontab.begin(date);
-        run.is_some_and(|run| {
-            LocalTime::first(run, self.last.zone).resolved().wall < self.last.wall
+    /// When it runs on such a date.
+    fn times(&self) -> impl Iterator<Item = NaiveTime> + '_ {
+        let Fields { minute, hour, .. } = &self.0;
+        hour.values().flat_map(|hour| {
+            minute
+                .values()
+                .filter_map(move |minute| NaiveTime::from_hms_opt(hour, minute, 0))
         })
+    }
+
+    fn time_after(&self, time: NaiveTime) -> Option<NaiveTime> {
+        self.times().find(|&run| run > time)
+    }
+
+    fn date_after(&self, today: NaiveDate) -> Option<NaiveDate> {
+        let Fields {
+            day_of_month,
+            month_of_year,
+            ..
+        } = &self.0;
+        let years = today.year()..=LAST_YEAR;
+        years
+            .flat_map(|year| month_of_year.values().map(move |month| (year, month)))
+            .flat_map(|(year, month)| {
+                let date = move |day| NaiveDate::from_ymd_opt(year, month, day);
+                day_of_month.values().filter_map(date)
+            })
+            .find(|&date| date > today && self.has(date))
     }
 }
 
@@ -234,15 +167,19 @@ impl TryFrom<Fields> for Crontab {
 
     /// Refuses what never comes, such as a 30th of February.
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let first = fields.day_of_month.smallest();
-        let exists = |month: u32| first <= LONGEST[month as usize - 1];
-        if fields.month_of_year.values().any(exists) {
+        let Fields {
+            day_of_month,
+            month_of_year,
+            ..
+        } = &fields;
+        let first = day_of_month.smallest();
+        let exists = |month| NaiveDate::from_ymd_opt(LEAP_YEAR, month, first).is_some();
+        if month_of_year.values().any(exists) {
             return Ok(Self(fields));
         }
         Err(format!(
-            "Invalid crontab: day_of_month {} never occurs in month_of_year {}.",
-            fields.day_of_month.repr(),
-            fields.month_of_year.repr()
+            "no month of month_of_year {month_of_year} has a day of day_of_month {day_of_month}: \
+             change one of them"
         ))
     }
 }

@@ -34,6 +34,7 @@ pub use spec::Schedule;
 pub use store::{Change, History, Lead, Memory, ScheduleStore, Turn};
 
 use crate::config::Settings;
+use crontab::LAST_YEAR;
 
 /// What schedules of one application share.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +71,10 @@ pub struct Due {
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
     /// Its fields meet on no date.
-    #[error("unable to rollover, time specification is probably invalid")]
+    #[error(
+        "no date until the end of {LAST_YEAR} is in day_of_month, month_of_year and day_of_week: \
+         change one of them"
+    )]
     Never,
     /// The sun cannot be reckoned.
     #[error("cannot tell where the sun is: {0}")]

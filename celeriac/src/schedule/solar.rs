@@ -173,12 +173,12 @@ impl TryFrom<Arguments> for Solar {
         let Arguments { lat, lon, .. } = arguments;
         if !(-90.0..=90.0).contains(&lat) {
             return Err(format!(
-                "Argument latitude {lat} is invalid, must be between -90 and 90."
+                "there is no latitude {lat}: write lat from -90 (south) to 90"
             ));
         }
         if !(-180.0..=180.0).contains(&lon) {
             return Err(format!(
-                "Argument longitude {lon} is invalid, must be between -180 and 180."
+                "there is no longitude {lon}: write lon from -180 (west) to 180"
             ));
         }
         Ok(Self(arguments))
@@ -209,6 +209,6 @@ impl Display for SolarEvent {
 impl Display for Solar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Arguments { event, lat, lon } = &self.0;
-        write!(f, "{event} at latitude {lat}, longitude {lon}")
+        write!(f, "{event} at lat {lat}, lon {lon}")
     }
 }
