@@ -1,7 +1,8 @@
 //! Giving every part of a canvas its id, so that its results are known before
 //! it runs (`celery.canvas`, the classes' `freeze` and `prepare_steps`).
-
-use std::collections::VecDeque;
+//!
+//! A chain takes three passes: its steps in one row, groups joined with what
+//! follows them, and the ids from the last step to the first.
 
 use serde_json::Value;
 
@@ -161,74 +162,113 @@ impl Promises {
     }
 
     /// Makes a chain's steps ready to be sent: chains in it become part of it,
-    /// a group that something follows becomes a chord, and each step's result
-    /// gets that of the step before as its parent. As `_chain.prepare_steps`.
+    /// a group that something follows becomes a chord, and each step gets its
+    /// ids, its result that of the step before as its parent.
     pub(super) fn prepare(&mut self, tasks: Vec<Signature>, how: Steps) -> Prepared {
-        let mut steps = splice_head(tasks);
+        let mut steps = one_after_another(tasks, how.unroll);
+        if let Some(first) = steps.first_mut() {
+            first.take_arguments(how.args);
+        }
+        let within = Place {
+            root_id: how.place.root_id.clone(),
+            ..Place::default()
+        };
+        let mut place = how.place;
         let (mut ready, mut results) = (Vec::new(), Vec::new());
-        // The result that is to get the next one as its parent.
-        let mut after: Option<Handle> = None;
-        while let Some(task) = steps.pop_back() {
-            let mut task = task.unrolled();
-            let is_first = steps.is_empty();
-            if task.is_empty_group() && !(is_first && ready.is_empty()) {
-                continue;
-            }
-            if how.unroll && task.has_chain_as_body() {
-                steps.extend(task.unroll_body());
-                continue;
-            }
-            if is_first {
-                task.take_arguments(how.args);
-            }
-            if let Canvas::Chain(tasks) = task.canvas {
-                steps.extend(tasks);
-                continue;
-            }
-            let is_last = ready.is_empty();
-            if task.is_group()
-                && let (Some(body), Some(result)) = (ready.pop(), results.pop())
-            {
-                task = chord(into_members(task), body);
-                after = self.unlink(results.last().copied(), result).or(after);
-            }
-            let place = if is_last {
-                how.place.clone()
-            } else {
-                let root_id = how.place.root_id.clone();
-                Place {
-                    root_id,
-                    ..Place::default()
-                }
-            };
-            let result = self.freeze(&mut task, place);
-            if let Some(after) = after.filter(|&after| self.parent(after).is_none())
-                && !ready.is_empty()
-            {
-                self.set_parent(after, Some(result));
-            }
-            for errback in how.link_error {
-                task.link_step_error(errback);
+        let mut later: Option<Handle> = None;
+        for step in upgraded(steps).into_iter().rev() {
+            let place = std::mem::replace(&mut place, within.clone());
+            let (task, result) = self.freeze_step(step, place, how.link_error);
+            if let Some(later) = later {
+                self.set_parent(later, Some(result));
             }
             // What comes before a chord comes before its header.
-            after = Some(if task.is_chord() {
-                self.oldest(result)
-            } else {
-                result
-            });
+            let chord = task.is_chord();
+            later = Some(if chord { self.oldest(result) } else { result });
             ready.push(task);
             results.push(result);
         }
         (ready, results)
     }
 
-    /// Frees the result that follows `parent` for a new one, if there is one
-    /// among the ancestors of `newest`.
-    fn unlink(&mut self, newest: Option<Handle>, parent: Handle) -> Option<Handle> {
-        let child = self.child_of(newest?, parent)?;
-        self.set_parent(child, None);
-        Some(child)
+    /// Gives a step its ids. What is said of the place goes for the step as it
+    /// was written: for a group's follower, not for the chord of both.
+    fn freeze_step(
+        &mut self,
+        step: Step,
+        place: Place,
+        errbacks: &[Signature],
+    ) -> (Signature, Handle) {
+        let (mut task, place) = match step {
+            Step::Written(task) => (task, place),
+            Step::Upgraded { header, body } => {
+                let root_id = place.root_id.clone();
+                let (body, _) = self.freeze_step(*body, place, errbacks);
+                let within = Place {
+                    root_id,
+                    ..Place::default()
+                };
+                (chord(header, body), within)
+            }
+        };
+        let result = self.freeze(&mut task, place);
+        for errback in errbacks {
+            task.link_step_error(errback);
+        }
+        (task, result)
     }
+}
+
+/// A step of a chain.
+enum Step {
+    Written(Signature),
+    /// A group and the step that followed it, which are to become a chord.
+    Upgraded {
+        header: Vec<Signature>,
+        body: Box<Step>,
+    },
+}
+
+/// The steps, each group with the one that follows it in one.
+fn upgraded(steps: Vec<Signature>) -> Vec<Step> {
+    let mut after: Vec<Step> = Vec::with_capacity(steps.len());
+    for step in steps.into_iter().rev() {
+        let follower = if step.is_group() { after.pop() } else { None };
+        after.push(match follower {
+            Some(body) => Step::Upgraded {
+                header: into_members(step),
+                body: Box::new(body),
+            },
+            None => Step::Written(step),
+        });
+    }
+    after.reverse();
+    after
+}
+
+/// The tasks, groups and chords that run one after another, with chains, and
+/// with `unroll` the chains in chords' bodies, taken apart. Empty groups are
+/// left out; if there is nothing else one stays, whose result is an empty list.
+fn one_after_another(tasks: Vec<Signature>, unroll: bool) -> Vec<Signature> {
+    let mut steps = Vec::with_capacity(tasks.len());
+    let mut nothing = None;
+    let mut pending: Vec<Signature> = tasks.into_iter().rev().collect();
+    while let Some(task) = pending.pop() {
+        let task = task.unrolled();
+        if task.is_empty_group() {
+            nothing = Some(task);
+        } else if unroll && task.has_chain_as_body() {
+            pending.extend(task.unroll_body().into_iter().rev());
+        } else if let Canvas::Chain(tasks) = task.canvas {
+            pending.extend(tasks.into_iter().rev());
+        } else {
+            steps.push(task);
+        }
+    }
+    if steps.is_empty() {
+        steps.extend(nothing);
+    }
+    steps
 }
 
 fn replace_if_some<T>(old: &mut Option<T>, new: Option<T>) {
@@ -257,29 +297,6 @@ pub(super) fn flatten(tasks: Vec<Signature>) -> Vec<Signature> {
         }
     }
     flat
-}
-
-/// Takes apart what stands at the head of a chain until a task stands there,
-/// which is the one that gets the chain's arguments. A chain of nothing but
-/// empty groups keeps one, whose result is an empty list.
-fn splice_head(tasks: Vec<Signature>) -> VecDeque<Signature> {
-    let mut steps = VecDeque::from(tasks);
-    let mut empty_group = None;
-    while let Some(head) = steps.pop_front() {
-        let head = head.unrolled();
-        if let Canvas::Chain(tasks) = head.canvas {
-            for task in tasks.into_iter().rev() {
-                steps.push_front(task);
-            }
-        } else if head.is_empty_group() && !steps.is_empty() {
-            empty_group = Some(head);
-        } else {
-            steps.push_front(head);
-            return steps;
-        }
-    }
-    steps.extend(empty_group);
-    steps
 }
 
 impl Signature {
@@ -313,22 +330,21 @@ impl Signature {
         std::iter::once(self).chain(steps).collect()
     }
 
-    /// Splits the bodies of chords in a chain. As `_chain._unroll_chords`.
+    /// Splits the bodies of chords in a chain.
     pub(super) fn unroll_chords(&mut self) {
-        let Canvas::Chain(tasks) = &mut self.canvas else {
-            return;
-        };
-        let mut pending = VecDeque::from(std::mem::take(tasks));
-        while let Some(mut task) = pending.pop_front() {
-            task.unroll_chords();
-            if task.has_chain_as_body() {
-                for step in task.unroll_body().into_iter().rev() {
-                    pending.push_front(step);
-                }
-            } else {
-                tasks.push(task);
-            }
+        if let Canvas::Chain(tasks) = &mut self.canvas {
+            let whole = std::mem::take(tasks).into_iter();
+            tasks.extend(whole.flat_map(Self::with_bodies_split));
         }
+    }
+
+    fn with_bodies_split(mut self) -> Vec<Self> {
+        self.unroll_chords();
+        if !self.has_chain_as_body() {
+            return vec![self];
+        }
+        let parts = self.unroll_body().into_iter();
+        parts.flat_map(Self::with_bodies_split).collect()
     }
 
     /// Takes the arguments of the chain that it is the first step of.

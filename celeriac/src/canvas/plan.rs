@@ -218,52 +218,63 @@ impl Plan {
         };
         let group_id = chord.options.task_id.clone().unwrap_or_else(new_id);
         let mut options = chord.options.overwritten(over.clone());
-        let body_id = options.task_id.take().unwrap_or_else(new_id);
-        let (countdown, eta) = (options.countdown.take(), options.eta.take());
-        // What is said of the chord goes for its body as well, but for its
-        // parent: that is the header's task which ends last.
-        let mut body = body.merged(&[], for_body(over));
-        add_callbacks(&mut body, &mut options);
-        body.options = body.options.overwritten(for_body(options.clone()));
-        body.unroll_chords();
-        let root_id = body.options.root_id.clone();
+        let mut body = body_with(*body, &mut options, over);
+        // Each of the header's messages carries the body, and so it goes first.
+        let result = self.freeze_body(&mut body, &group_id, &mut options);
+        let oldest = self.promises.oldest(result);
+        let header = self.apply_header(header, body, &group_id, &chord.args, options)?;
+        self.promises.set_parent(oldest, Some(header));
+        Ok(result)
+    }
+
+    fn freeze_body(
+        &mut self,
+        body: &mut Signature,
+        group_id: &str,
+        options: &mut Options,
+    ) -> Handle {
         // What replaces a task is a member of that task's group, or of none;
         // but for a chain, whose last step does not know of it.
         let replaces =
             options.replaced_task_nesting.is_some() && !matches!(body.canvas, Canvas::Chain(_));
-        let at_body = Place {
-            task_id: Some(body_id),
-            group_id: Some(group_id.clone()).filter(|_| !replaces),
-            root_id: root_id.clone(),
+        let place = Place {
+            task_id: options.task_id.take().or_else(|| Some(new_id())),
+            group_id: (!replaces).then(|| group_id.to_owned()),
+            root_id: body.options.root_id.clone(),
             ..Place::default()
         };
-        let result = self.promises.freeze(&mut body, at_body);
-        let oldest = self.promises.oldest(result);
-        let mut header = super::group(header);
-        header.options.task_id = Some(group_id.clone());
-        let at_header = Place {
-            group_id: Some(group_id.clone()),
+        self.promises.freeze(body, place)
+    }
+
+    /// Adds the header, whose last task to end starts the body; or the body
+    /// itself if there is no task to wait for. The header's result.
+    fn apply_header(
+        &mut self,
+        header: Vec<Signature>,
+        body: Signature,
+        group_id: &str,
+        args: &[Value],
+        options: Options,
+    ) -> Result<Handle, CanvasError> {
+        let mut header = super::group(header).task_id(group_id);
+        let place = Place {
+            group_id: Some(group_id.to_owned()),
             chord: Some(Box::new(body.clone())),
-            root_id,
+            root_id: body.options.root_id.clone(),
             ..Place::default()
         };
-        let (_, members) = self.promises.freeze_members(&mut header, at_header);
-        let header_result = if members.is_empty() {
+        let (_, members) = self.promises.freeze_members(&mut header, place);
+        if members.is_empty() {
             self.apply(body, &[Value::Array(Vec::new())], Options::default())?;
-            self.promises.group(&group_id, Vec::new())
-        } else {
-            self.save_if_nested(&group_id, &members);
-            let to_header = Options {
-                chain: None,
-                chord: None,
-                countdown,
-                eta,
-                ..options
-            };
-            self.apply_group(header, &chord.args, to_header)?
+            return Ok(self.promises.group(group_id, members));
+        }
+        self.save_if_nested(group_id, &members);
+        let options = Options {
+            chain: None,
+            chord: None,
+            ..options
         };
-        self.promises.set_parent(oldest, Some(header_result));
-        Ok(result)
+        self.apply_group(header, args, options)
     }
 
     /// Results of groups in a header are put in their places when it is done:
@@ -276,6 +287,16 @@ impl Plan {
             self.groups.push((group_id.to_owned(), tuple));
         }
     }
+}
+
+/// A chord's body with what is said of the chord, which goes for its body as
+/// well, but for its parent: that is the header's task which ends last.
+fn body_with(body: Signature, options: &mut Options, over: Options) -> Signature {
+    let mut body = body.merged(&[], for_body(over));
+    add_callbacks(&mut body, options);
+    body.options = body.options.overwritten(for_body(options.clone()));
+    body.unroll_chords();
+    body
 }
 
 /// The options of a chord that its body takes.

@@ -65,12 +65,6 @@ impl Promises {
             .unwrap_or(handle)
     }
 
-    /// The one that comes right after `parent` on the way from `handle`.
-    pub fn child_of(&self, handle: Handle, parent: Handle) -> Option<Handle> {
-        std::iter::successors(Some(handle), |&handle| self.parent(handle))
-            .find(|&handle| self.parent(handle) == Some(parent))
-    }
-
     /// As Celery's `as_tuple()`: `[[id, parent], members]`.
     pub fn tuple(&self, handle: Handle) -> Value {
         let promise = &self.0[handle.0];
