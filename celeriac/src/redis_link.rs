@@ -14,6 +14,7 @@ use ::redis::{
     ProtocolVersion, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
     make_extension_error,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::{Error, hide_password};
 
@@ -306,6 +307,13 @@ fn answer_passes(code: Option<&str>, text: Option<&str>) -> bool {
         || PASSING
             .iter()
             .any(|code| text.contains(&format!("-{code} ")))
+}
+
+/// What the server's clock shows, which is the same to all that ask.
+pub(crate) async fn time(connection: &mut Connection) -> Result<DateTime<Utc>, Error> {
+    let (seconds, microseconds): (i64, i64) = ::redis::cmd("TIME").query_async(connection).await?;
+    let since_1970 = TimeDelta::seconds(seconds) + TimeDelta::microseconds(microseconds);
+    Ok(DateTime::UNIX_EPOCH + since_1970)
 }
 
 /// How a connection is set up whose owner opens it again itself.

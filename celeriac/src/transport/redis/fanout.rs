@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ::redis::{Client, FromRedisValue, PushInfo, PushKind, Script};
+use ::redis::{Client, FromRedisValue, PushInfo, PushKind};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -26,15 +26,6 @@ const PROBE: Duration = Duration::from_secs(5);
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// kombu's `MIN_BINDING_TTL`.
 const BINDING_TTL: Duration = Duration::from_secs(3600);
-
-/// As kombu 5.7's `REFRESH_BINDING`. `KEYS`: table, deadlines. `ARGV`: member,
-/// exchange, milliseconds to live.
-const BIND: &str = r"
-redis.call('SADD', KEYS[1], ARGV[1])
-local now = redis.call('TIME')
-local due = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3]
-redis.call('ZADD', KEYS[2], 'GT', due, ARGV[2])
-";
 
 /// Leaves a message for who listens.
 pub(super) fn hand_over(listener: &UnboundedSender<Notice>, payload: &[u8]) {
@@ -149,14 +140,9 @@ impl Fanout for RedisTransport {
             client: self.client.clone(),
             connection: self.connection(),
         };
-        Script::new(BIND)
-            .key(&queue.table)
-            .key(self.keys.binding_deadlines())
-            .arg(&queue.member)
-            .arg(exchange)
-            .arg((expires * 2).max(BINDING_TTL).as_millis() as u64)
-            .invoke_async::<()>(&mut self.connection())
-            .await?;
+        let life = (expires * 2).max(BINDING_TTL);
+        let deadlines = self.keys.binding_deadlines();
+        queue.bind(exchange, &deadlines, life).await?;
         let (subscription, listener, end) = Subscription::new();
         tokio::spawn(queue.serve(listener, end));
         Ok(subscription)

@@ -1,5 +1,7 @@
 //! A list that replies are read from, and that goes with its reader.
 
+use std::time::Duration;
+
 use ::redis::{AsyncCommands, Client};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
@@ -26,6 +28,21 @@ pub(super) struct ReplyQueue {
 }
 
 impl ReplyQueue {
+    /// Puts it into its exchange's table, which kombu 5.7 sweeps away at its
+    /// deadline, by the server's clock in milliseconds. The deadline only ever
+    /// goes up: others may have bound their queues for longer.
+    pub async fn bind(&self, exchange: &str, deadlines: &str, life: Duration) -> Result<(), Error> {
+        let mut connection = self.connection.clone();
+        let now = redis_link::time(&mut connection).await?;
+        let deadline = now.timestamp_millis() + life.as_millis() as i64;
+        let mut raise = ::redis::cmd("ZADD");
+        raise.arg(deadlines).arg("GT").arg(deadline).arg(exchange);
+        let mut pipeline = ::redis::pipe();
+        pipeline.atomic().add_command(raise).ignore();
+        pipeline.sadd(&self.table, &self.member).ignore();
+        Ok(pipeline.exec_async(&mut connection).await?)
+    }
+
     /// Reads replies until nobody wants them, and removes the list then.
     pub async fn serve(mut self, listener: UnboundedSender<Notice>, end: CancellationToken) {
         end.run_until_cancelled(self.read(&listener)).await;
