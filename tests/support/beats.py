@@ -41,10 +41,11 @@ class Beats:
     def environment(self):
         return {"CELERY_BROKER_URL": self.redis.url, "CELERIAC_CONFIG": str(self.config)}
 
-    def start(self, schedule, *options):
+    def start(self, schedule, *options, environment=None):
         self.configure(schedule)
         name = f"beat{len(self.started)}"
-        beat = Process(name, [beat_program(), *options], self.directory, self.environment)
+        environment = {**self.environment, **(environment or {})}
+        beat = Process(name, [beat_program(), *options], self.directory, environment)
         self.started.append(beat)
         return beat
 

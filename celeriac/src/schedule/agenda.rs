@@ -93,7 +93,10 @@ impl Agenda {
         let zone = tools.rules.zone.name();
         let moved = memory.zone.as_deref().is_some_and(|before| before != zone);
         if moved {
-            tracing::warn!("Reset: Timezone changed from {:?} to {zone:?}", memory.zone);
+            let before = memory.zone.as_deref().unwrap_or_default();
+            tracing::warn!(
+                "beat: The time zone is {zone} now, and was {before}: all entries count from now"
+            );
         }
         let gone = |name: &String| moved || !known.contains_key(name);
         let names = memory.histories.keys();
@@ -113,29 +116,85 @@ impl Agenda {
         Ok(Some(Self { lead, items }))
     }
 
-    /// Sends what is due, and says when to come again. `None` if another beat
-    /// leads by now.
-    pub async fn tick(&mut self, tools: &Tools<'_>) -> Result<Option<DateTime<Utc>>, Error> {
-        let now = Utc::now();
+    /// Sends what is due at `now`, and says when to come again. `None` if
+    /// another beat leads by now.
+    pub async fn tick(
+        &mut self,
+        tools: &Tools<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
+        self.warn_of_the_future(now);
         let mut due = Vec::new();
         for item in &mut self.items {
-            if item.check_at <= now
+            if (item.check_at <= now || item.ran_after(now))
                 && let Some(turn) = item.look(tools, now)
             {
                 due.push(turn);
             }
         }
         for turns in due.chunks(AT_ONCE) {
-            if !tools.store.commit(&self.lead, turns).await? {
+            if !self.take(tools, turns).await? {
                 return Ok(None);
-            }
-            for turn in turns {
-                tell(tools.app, turn).await;
             }
         }
         let next = self.items.iter().map(|item| item.check_at).min();
         let latest = now + tools.max_interval;
         Ok(Some(next.map_or(latest, |next| next.min(latest))))
+    }
+
+    /// Does these turns. Where one of them cannot be done, and never will be,
+    /// each is done by itself, so that it keeps back no other.
+    async fn take(&self, tools: &Tools<'_>, turns: &[Turn]) -> Result<bool, Error> {
+        match tools.store.commit(&self.lead, turns).await {
+            Ok(true) => {
+                for turn in turns {
+                    tell(tools.app, turn).await;
+                }
+                Ok(true)
+            }
+            Err(error) if !error.passes() => {
+                for turn in turns {
+                    if !self.take_alone(tools, turn).await? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            other => other,
+        }
+    }
+
+    /// Does one turn, or says why not and goes on to the entry's next one.
+    async fn take_alone(&self, tools: &Tools<'_>, turn: &Turn) -> Result<bool, Error> {
+        let alone = std::slice::from_ref(turn);
+        let error = match tools.store.commit(&self.lead, alone).await {
+            Ok(true) => {
+                tell(tools.app, turn).await;
+                return Ok(true);
+            }
+            Err(error) if !error.passes() => error,
+            other => return other,
+        };
+        let entry = &turn.entry;
+        tracing::error!(%error, "beat: Cannot send due task {entry}: this run is skipped");
+        let skipped = Turn {
+            messages: Vec::new(),
+            ..turn.clone()
+        };
+        tools.store.commit(&self.lead, &[skipped]).await
+    }
+
+    /// A clock that was put back, or another machine's that was ahead, would
+    /// keep entries waiting until it is that late again.
+    fn warn_of_the_future(&self, now: DateTime<Utc>) {
+        let ahead = self.items.iter().filter(|item| item.ran_after(now));
+        let names: Vec<&str> = ahead.map(|item| item.name.as_str()).collect();
+        if !names.is_empty() {
+            tracing::warn!(
+                "beat: The last run of {} is later than it is now, which is {now}: it counts as now",
+                names.join(", ")
+            );
+        }
     }
 }
 
@@ -150,12 +209,20 @@ async fn tell(app: &App, turn: &Turn) {
 }
 
 impl Item {
+    /// Whether its last run is in the future.
+    fn ran_after(&self, now: DateTime<Utc>) -> bool {
+        let history = self.history.as_ref();
+        history.is_some_and(|history| history.last_run_at > now)
+    }
+
     /// Asks the schedule, and says what is to be done.
     fn look(&mut self, tools: &Tools<'_>, now: DateTime<Utc>) -> Option<Turn> {
-        let Some(history) = &self.history else {
-            // An entry that has never run counts from when it is first seen.
+        let past = self.history.as_ref();
+        let Some(history) = past.filter(|history| history.last_run_at <= now) else {
+            // It has never run, or in the future: it counts from now.
+            let runs = past.map_or(0, |history| history.total_run_count);
             self.check_at = now;
-            return Some(self.turn(now, 0, Vec::new()));
+            return Some(self.turn(now, runs, Vec::new()));
         };
         let Known { entry, paused, .. } = &self.known;
         let last = history.last_run_at;
@@ -164,7 +231,7 @@ impl Item {
             .is_due(last, now, entry.relative, &tools.rules);
         let due = due.unwrap_or_else(|error| {
             let name = &self.name;
-            tracing::error!(%error, "beat: Cannot calculate the next run of {name:?}");
+            tracing::error!(%error, "beat: Cannot tell when {name:?} runs next");
             Due {
                 is_due: false,
                 next: tools.max_interval,

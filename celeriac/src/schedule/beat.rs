@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use tokio::time::Instant;
 
 use super::Rules;
 use super::agenda::{Agenda, Tools};
@@ -48,7 +49,7 @@ impl Beat {
     /// Sends what is due until `shutdown` begins.
     ///
     /// # Errors
-    /// If the state can be neither read nor written.
+    /// If the state can be neither read nor written, and waiting cannot mend it.
     pub async fn run(mut self, shutdown: &Shutdown) -> Result<(), Error> {
         tracing::info!(
             entries = self.app.settings().beat_schedule.len(),
@@ -57,7 +58,7 @@ impl Beat {
         while !shutdown.is_warm() {
             let pause = match self.tick().await {
                 Ok(pause) => pause,
-                Err(error @ Error::State(_)) => return Err(error),
+                Err(error) if !error.passes() => return Err(error),
                 Err(error) => {
                     tracing::error!(%error, "beat: trying again");
                     self.state = Standing::Unknown;
@@ -97,14 +98,14 @@ impl Beat {
         let Some(mut agenda) = agenda else {
             return Ok(TRY_AGAIN);
         };
-        let Some(next) = agenda.tick(&tools).await? else {
+        let now = self.store.now().await?;
+        let begun = Instant::now();
+        let Some(next) = agenda.tick(&tools, now).await? else {
             return Ok(TRY_AGAIN);
         };
         self.state = Standing::Leading(agenda);
-        Ok((next - Utc::now())
-            .to_std()
-            .unwrap_or_default()
-            .min(renewal))
+        let until_next = (next - now).to_std().unwrap_or_default();
+        Ok(until_next.saturating_sub(begun.elapsed()).min(renewal))
     }
 
     fn tools(&self) -> Tools<'_> {

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -162,15 +163,52 @@ impl FileStore {
             return Ok(true);
         }
         let messages: Vec<Outgoing> = document.outbox.into_iter().map(Outgoing::from).collect();
-        self.transport
-            .publish_once(&messages, &document.journal, document.number)
-            .await?;
+        let publish = self
+            .transport
+            .publish_once(&messages, &document.journal, document.number);
+        match publish.await {
+            Ok(()) => {}
+            Err(error) if error.passes() => return Err(error),
+            Err(_) => {
+                if !self.deliver_each(lead, &messages).await? {
+                    return Ok(false);
+                }
+            }
+        }
         Ok(self.update(lead, |document| document.outbox.clear())?)
+    }
+
+    /// The same one by one, since one that cannot be sent would keep back the
+    /// others: it is given up.
+    async fn deliver_each(&self, lead: &Lead, messages: &[Outgoing]) -> Result<bool, Error> {
+        let mut place = (String::new(), 0);
+        let numbered = self.update(lead, |document| {
+            place = (document.journal.clone(), document.number);
+            document.number += messages.len() as u64;
+        })?;
+        let (journal, before) = place;
+        for (number, message) in (before + 1..).zip(messages) {
+            let one = std::slice::from_ref(message);
+            match self.transport.publish_once(one, &journal, number).await {
+                Err(error) if error.passes() => return Err(error),
+                Err(error) => {
+                    let headers = &message.envelope.headers;
+                    let (id, task, queue) = (&headers.id, &headers.task, &message.queue);
+                    tracing::error!(%error, id, queue, "beat: Cannot send {task}: this run is skipped");
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(numbered)
     }
 }
 
 #[async_trait]
 impl ScheduleStore for FileStore {
+    async fn now(&self) -> Result<DateTime<Utc>, Error> {
+        Ok(Utc::now())
+    }
+
     async fn lead(&self) -> Result<Option<Lead>, Error> {
         let lead = self.take_lead()?;
         if let Some(lead) = &lead {
@@ -293,8 +331,6 @@ fn modified(path: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
-
     use super::*;
     use crate::app::App;
     use crate::config::Settings;

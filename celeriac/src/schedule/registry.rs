@@ -44,7 +44,7 @@ impl Listing {
     pub fn runs(&self, rules: Rules) -> impl Iterator<Item = Result<DateTime<Utc>, ScheduleError>> {
         let now = Utc::now();
         let history = self.history.as_ref();
-        let last = history.map_or(now, |history| history.last_run_at);
+        let last = history.map_or(now, |history| history.last_run_at.min(now));
         runs(&self.entry, last, now, rules)
     }
 }

@@ -75,6 +75,9 @@ pub struct Memory {
 /// what it did twice, it did once.
 #[async_trait]
 pub trait ScheduleStore: Send + Sync {
+    /// What the clock shows that these beats go by.
+    async fn now(&self) -> Result<DateTime<Utc>, Error>;
+
     /// Takes the lead, or keeps it; `None` while another beat has it. To be
     /// called again within a third of the lease.
     async fn lead(&self) -> Result<Option<Lead>, Error>;

@@ -15,10 +15,14 @@ const KEPT: u64 = 30 * 86_400;
 
 /// `KEYS`: the journal, a list or channel for each message. `ARGV`: the number,
 /// seconds to keep it, for each message the command that sends it, and itself.
+/// What is no list refuses all, and nothing is done.
 static PUBLISH_ONCE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return end
+for i = 2, #KEYS do
+  if ARGV[2 * i - 1] ~= 'PUBLISH' then redis.call('LLEN', KEYS[i]) end
+end
 for i = 2, #KEYS do redis.call(ARGV[2 * i - 1], KEYS[i], ARGV[2 * i]) end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 ",

@@ -11,13 +11,15 @@
 //!
 //! A turn is one script, which looks whether its leader still leads, changes
 //! the history and puts the messages into their queues. So nothing is lost or
-//! sent twice, whenever a beat dies.
+//! sent twice, whenever a beat dies. All beats go by the server's clock, so that
+//! it does not matter whose own is right.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ::redis::{AsyncCommands, Script};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
 use super::keys::Keys;
@@ -53,9 +55,10 @@ for i = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return 1
 ";
 
-/// `KEYS`: leader, histories, a list or channel for each message. `ARGV`: who, how many
-/// turns, three for each (the entry, its history before, empty for none, and
-/// after), for each message the command that sends it, and itself. A history that cannot be read is none.
+/// `KEYS`: leader, histories, a list or channel for each message. `ARGV`: who,
+/// how many turns, three for each (the entry, its history before, empty for none, and
+/// after), for each message the command that sends it, and itself. A history
+/// that cannot be read is none. What is no list refuses all, and nothing is done.
 const COMMIT: &str = r"
 local function history(text)
   local ok, it = pcall(cjson.decode, text or '')
@@ -73,8 +76,11 @@ for i = 3, last, 3 do
 end
 if done then return 1 end
 if not fits then return 0 end
-for i = 3, last, 3 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2]) end
+for i = 3, #KEYS do
+  if ARGV[last + 2 * i - 3] ~= 'PUBLISH' then redis.call('LLEN', KEYS[i]) end
+end
 for i = 3, #KEYS do redis.call(ARGV[last + 2 * i - 3], KEYS[i], ARGV[last + 2 * i - 2]) end
+for i = 3, last, 3 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2]) end
 return 1
 ";
 
@@ -134,6 +140,10 @@ impl RedisSchedule {
 
 #[async_trait]
 impl ScheduleStore for RedisSchedule {
+    async fn now(&self) -> Result<DateTime<Utc>, Error> {
+        redis_link::time(&mut self.connection()).await
+    }
+
     async fn lead(&self) -> Result<Option<Lead>, Error> {
         let mut call = self.lead.prepare_invoke();
         call.key(self.key("leader")).key(self.key("reigns"));
