@@ -15,7 +15,7 @@ pub const LOCKED: u8 = 73;
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
     /// Another process has it.
-    #[error("Pidfile ({path}) already exists.\nSeems we're already running? (pid: {pid})", path = .path.display())]
+    #[error("the pidfile {path} is that of process {pid}, which runs: end it first, or name another file", path = .path.display())]
     Locked {
         /// The file.
         path: PathBuf,
@@ -66,8 +66,11 @@ fn holder(path: &Path) -> io::Result<Option<Pid>> {
     };
     match text.trim().parse().map(Pid::from_raw) {
         Ok(pid) if lives(pid) => return Ok(Some(pid)),
-        Ok(_) => tracing::warn!("Stale pidfile exists - Removing it."),
-        Err(_) => tracing::warn!("Broken pidfile found - Removing it."),
+        Ok(_) => tracing::warn!(
+            "the process of {} has ended: its pidfile is replaced",
+            path.display()
+        ),
+        Err(_) => tracing::warn!("{} holds no process id: it is replaced", path.display()),
     }
     std::fs::remove_file(path)?;
     Ok(None)

@@ -114,8 +114,8 @@ def test_a_pidfile_keeps_a_second_worker_out(launch, tmp_path, kind):
     assert path.read_text() == f"{first.pid}\n"
     second = launch(kind, *options)
     assert second.wait() == 73
-    assert re.search(rf"ERROR: Pidfile \(.*{path.name}\) already exists\.\n"
-                     rf"Seems we're already running\? \(pid: {first.pid}\)", second.logged())
+    said = second.logged()
+    assert "ERROR: " in said and path.name in said and str(first.pid) in said
     assert first.end(signal.SIGTERM) == 0
     assert not path.exists()
 

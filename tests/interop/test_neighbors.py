@@ -1,5 +1,6 @@
 """Python and Rust workers know of each other: mingle, gossip and elections."""
 
+import re
 import signal
 import time
 
@@ -106,11 +107,11 @@ def test_one_of_several_is_elected(village, redis):
         "t.integration.tasks.redis_count", kwargs={"redis_key": key}, queue="village"
     )
     village.app.control.election("office", "task", action)
-    won = lambda: [w for w in rusts if 'I won the election "office"' in w.log.read_text()]
-    lost = lambda: [w for w in rusts if 'elected for "office"' in w.log.read_text()]
+    won = lambda: [w for w in rusts if 'election "office": this worker is elected' in w.log.read_text()]
+    lost = lambda: [w for w in rusts if re.search(r'election "office": \S+ is elected', w.log.read_text())]
     until(lambda: len(won()) + len(lost()) == 3, "all know the winner")
     (winner,) = won()
-    assert all(f"node {winner.name}@test.{winner.child.pid} elected" in w.log.read_text() for w in lost())
+    assert all(f"{winner.name}@test.{winner.child.pid} is elected" in w.log.read_text() for w in lost())
     counted = lambda: redis.client.get(key)
     until(counted, "its action runs")
     time.sleep(0.5)  # for another one, if there were any

@@ -113,7 +113,7 @@ pub(super) fn election(shared: &Arc<Shared>, arguments: &Arguments) -> Result<An
 /// Somebody stands, perhaps this worker.
 pub(super) fn on_elect(shared: &Arc<Shared>, event: &[u8]) {
     let Ok(elect) = serde_json::from_slice::<Elect>(event) else {
-        return tracing::error!("election request misses a field");
+        return tracing::error!("election: a field is missing");
     };
     let candidate = Candidate {
         clock: elect.clock,
@@ -139,24 +139,27 @@ pub(super) async fn on_ack(shared: &Shared, event: &[u8], alive: usize) {
         return;
     };
     if winner.node == format!("{}.{}", shared.nodename, std::process::id()) {
-        tracing::info!("I won the election {:?}", ack.id);
+        tracing::info!("election {:?}: this worker is elected", ack.id);
         take_office(shared, winner).await;
     } else {
-        tracing::info!("node {} elected for {:?}", winner.node, ack.id);
+        tracing::info!("election {:?}: {} is elected", ack.id, winner.node);
     }
 }
 
 /// Does what the winner is to do: `task` sends its signature.
 async fn take_office(shared: &Shared, winner: Candidate) {
     if winner.topic != "task" {
-        return tracing::error!("Unknown election topic {:?}", winner.topic);
+        return tracing::error!(
+            "election: nobody knows what to do for {:?}, only for \"task\"",
+            winner.topic
+        );
     }
     let sent = match serde_json::from_value::<Signature>(winner.action) {
         Ok(signature) => shared.app.send(signature).await.map(drop),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = sent {
-        tracing::error!("Could not call task: {error}");
+        tracing::error!("election: cannot send the task: {error}");
     }
 }
 

@@ -69,14 +69,14 @@ async fn hear(shared: &Arc<Shared>, event: &Notice, others: &mut Others) {
 impl Others {
     fn hear(&mut self, told: WorkerEvent, leaves: bool) {
         if leaves {
-            tracing::debug!("{} left", told.hostname);
+            tracing::debug!("gossip: {} is gone", told.hostname);
             self.0.remove(&told.hostname);
             return;
         }
         let window = told.freq.unwrap_or(60.0) * EXPIRE_WINDOW;
         let window = Duration::try_from_secs_f64(window).unwrap_or(ROUND);
         if !self.0.contains_key(&told.hostname) {
-            tracing::debug!("{} joined the party", told.hostname);
+            tracing::debug!("gossip: {} is there", told.hostname);
         }
         self.0.insert(told.hostname, Instant::now() + window);
     }

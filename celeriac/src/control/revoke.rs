@@ -111,7 +111,7 @@ async fn mark_as_revoked(store: &Arc<dyn ResultStore>, ids: Vec<String>) {
         let store = Arc::clone(store);
         async move {
             if let Err(error) = mark(&*store, &id).await {
-                tracing::warn!("Failed to mark task {id} as revoked in backend: {error}");
+                tracing::warn!("cannot store that task {id} is revoked: {error}");
             }
         }
     });

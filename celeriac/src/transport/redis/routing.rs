@@ -30,7 +30,7 @@ impl Keys {
                 if queues.is_empty() {
                     let id = &message.envelope.headers.id;
                     tracing::warn!(
-                        "Message {id} could not be delivered: No queues bound to exchange {exchange:?} using binding key {routing_key:?}."
+                        "message {id} goes nowhere: no queue is bound to exchange {exchange:?} for {routing_key:?}"
                     );
                 }
                 queues.iter().map(|queue| list(queue)).collect()
