@@ -1,21 +1,10 @@
 """Machines whose clocks are hours apart."""
 
-from pathlib import Path
-
-import pytest
-
+from support.clocks import needs_faketime, off_by
 from support.waiting import until
 
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
-
-def off_by(hours):
-    """The environment of a process whose clock is wrong, and runs as fast as any."""
-    return {"LD_PRELOAD": str(LIBRARY), "FAKETIME": f"{hours:+}h",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
-
-
-@pytest.mark.skipif(LIBRARY is None, reason="faketime is not installed: apt-get install faketime")
+@needs_faketime
 def test_clocks_that_differ_double_nothing(site, work, report):
     settings = {"broker_transport_options": {"visibility_timeout": 5, "worker_lease": 2}}
     for hours in (-2, 0, 2):

@@ -176,7 +176,7 @@ impl Promises {
         let mut place = how.place;
         let (mut ready, mut results) = (Vec::new(), Vec::new());
         let mut later: Option<Handle> = None;
-        for step in upgraded(steps).into_iter().rev() {
+        for step in joined(steps).into_iter().rev() {
             let place = std::mem::replace(&mut place, within.clone());
             let (task, result) = self.freeze_step(step, place, how.link_error);
             if let Some(later) = later {
@@ -192,58 +192,50 @@ impl Promises {
     }
 
     /// Gives a step its ids. What is said of the place goes for the step as it
-    /// was written: for a group's follower, not for the chord of both.
+    /// was written, and not for the chords that it is the body of.
     fn freeze_step(
         &mut self,
         step: Step,
         place: Place,
         errbacks: &[Signature],
     ) -> (Signature, Handle) {
-        let (mut task, place) = match step {
-            Step::Written(task) => (task, place),
-            Step::Upgraded { header, body } => {
-                let root_id = place.root_id.clone();
-                let (body, _) = self.freeze_step(*body, place, errbacks);
-                let within = Place {
-                    root_id,
-                    ..Place::default()
-                };
-                (chord(header, body), within)
-            }
+        let within = Place {
+            root_id: place.root_id.clone(),
+            ..Place::default()
         };
-        let result = self.freeze(&mut task, place);
-        for errback in errbacks {
-            task.link_step_error(errback);
+        let Step { mut task, headers } = step;
+        let mut result = self.freeze(&mut task, place);
+        task.link_step_errors(errbacks);
+        for header in headers {
+            task = chord(header, task);
+            result = self.freeze(&mut task, within.clone());
+            task.link_step_errors(errbacks);
         }
         (task, result)
     }
 }
 
-/// A step of a chain.
-enum Step {
-    Written(Signature),
-    /// A group and the step that followed it, which are to become a chord.
-    Upgraded {
-        header: Vec<Signature>,
-        body: Box<Step>,
-    },
+/// A step of a chain, and the groups right before it, the nearest first: each
+/// becomes the header of a chord whose body is all that follows it here.
+struct Step {
+    task: Signature,
+    headers: Vec<Vec<Signature>>,
 }
 
-/// The steps, each group with the one that follows it in one.
-fn upgraded(steps: Vec<Signature>) -> Vec<Step> {
-    let mut after: Vec<Step> = Vec::with_capacity(steps.len());
-    for step in steps.into_iter().rev() {
-        let follower = if step.is_group() { after.pop() } else { None };
-        after.push(match follower {
-            Some(body) => Step::Upgraded {
-                header: into_members(step),
-                body: Box::new(body),
-            },
-            None => Step::Written(step),
-        });
+/// The steps, each group with the one that follows it.
+fn joined(steps: Vec<Signature>) -> Vec<Step> {
+    let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
+    for task in steps.into_iter().rev() {
+        match joined.last_mut() {
+            Some(next) if task.is_group() => next.headers.push(into_members(task)),
+            _ => joined.push(Step {
+                task,
+                headers: Vec::new(),
+            }),
+        }
     }
-    after.reverse();
-    after
+    joined.reverse();
+    joined
 }
 
 /// The tasks, groups and chords that run one after another, with chains, and
@@ -359,14 +351,16 @@ impl Signature {
         }
     }
 
-    /// As a chain's own errback on one of its steps.
-    fn link_step_error(&mut self, errback: &Self) {
-        self.add_link_error(errback, false);
-        if let Canvas::Chord {
-            body: Some(body), ..
-        } = &mut self.canvas
-        {
-            push_new(&mut body.options.link_error, errback.clone());
+    /// As a chain's own errbacks on one of its steps.
+    fn link_step_errors(&mut self, errbacks: &[Self]) {
+        for errback in errbacks {
+            self.add_link_error(errback, false);
+            if let Canvas::Chord {
+                body: Some(body), ..
+            } = &mut self.canvas
+            {
+                push_new(&mut body.options.link_error, errback.clone());
+            }
         }
     }
 }
