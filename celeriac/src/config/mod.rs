@@ -7,6 +7,7 @@
 //! type, is an error that names its place.
 
 mod fields;
+mod forms;
 mod known;
 mod literal;
 mod old;
@@ -300,7 +301,7 @@ mod tests {
             &[],
         );
         assert!(
-            ill_typed.starts_with("celeryconfig.toml:2: expected"),
+            ill_typed.starts_with("celeryconfig.toml:2: must be a whole number"),
             "{ill_typed}"
         );
         for seconds in ["inf", "nan", "-1.0", "1e300"] {

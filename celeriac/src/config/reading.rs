@@ -1,5 +1,7 @@
 //! From a table of the file, with variables laid over it, to settings.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
@@ -47,12 +49,17 @@ impl<'a> Reading<'a> {
         let names = Names::of::<T>(self.owner);
         let said = std::mem::take(&mut self.variables);
         let broker = self.broker(&table, &said);
+        let texts = texts(&table);
         let mut own = DeTable::new();
         for (key, mut value) in table {
             let place = Place::Offset(self.file, key.span().start);
             match names.kind(key.get_ref()) {
                 Kind::Own => {
-                    self.accept::<T>(key.get_ref(), &mut value, place)?;
+                    if let Err(refused) = self.accept::<T>(key.get_ref(), &mut value, place) {
+                        let text = texts.get(key.get_ref().as_ref());
+                        let meant = text.map(|text| self.chosen::<T>(key.get_ref(), text, place));
+                        value = meant.and_then(|meant| meant.ok()?).ok_or(refused)?;
+                    }
                     own.insert(key, value);
                 }
                 Kind::Known(group) => {
@@ -197,6 +204,19 @@ impl<'a> Reading<'a> {
             self.warnings.push(warning);
         }
     }
+}
+
+/// The file's texts and whole numbers, read as variables: for what does not
+/// take them as they stand.
+fn texts(table: &DeTable<'_>) -> HashMap<String, Text> {
+    let text = |value: &Entry<'_>| match value.get_ref() {
+        DeValue::String(text) => Some(text::read(text)),
+        DeValue::Integer(number) => Some(text::read(&number.to_string())),
+        _ => None,
+    };
+    let entries = table.iter();
+    let texts = entries.filter_map(|(key, value)| Some((key.get_ref().to_string(), text(value)?)));
+    texts.collect()
 }
 
 /// Takes out of a table of options what means nothing here.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::{QueueSetting, TaskRoutes, remark};
+use super::forms::{seconds, some_seconds};
+use super::{QueueSetting, TaskRoutes, forms, remark};
 use crate::message::{Compression, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
@@ -17,10 +18,12 @@ use crate::task::Rate;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where messages go. Celery's own default is a RabbitMQ; ours is Redis.
+    #[serde(deserialize_with = "forms::broker")]
     pub broker_url: String,
     /// How the transport uses the broker.
     pub broker_transport_options: TransportOptions,
     /// Where results go; none are kept without it.
+    #[serde(deserialize_with = "forms::backend")]
     pub result_backend: Option<String>,
     /// Lifetime of a result; 0 keeps it for ever.
     #[serde(deserialize_with = "seconds")]
@@ -84,8 +87,10 @@ pub struct Settings {
     /// Whether errors are stored even then.
     pub task_store_errors_even_if_ignored: bool,
     /// Hard limit on a task's run.
+    #[serde(deserialize_with = "some_seconds")]
     pub task_time_limit: Option<f64>,
     /// Soft limit on a task's run.
+    #[serde(deserialize_with = "some_seconds")]
     pub task_soft_time_limit: Option<f64>,
     /// Whether a failed publish is tried again.
     pub task_publish_retry: bool,
@@ -104,6 +109,7 @@ pub struct Settings {
     /// How results are compressed; they are read however they are.
     pub result_compression: Option<Compression>,
     /// Slots: tasks that run at once. One for each core if not given.
+    #[serde(deserialize_with = "forms::concurrency")]
     pub worker_concurrency: Option<usize>,
     /// Whether tasks run in this process or in children of it.
     pub worker_pool: WorkerPool,
@@ -170,7 +176,8 @@ pub struct Settings {
     pub beat_max_loop_interval: f64,
     /// A crontab's run that was missed for longer than this, in seconds, is
     /// not made up for.
-    pub beat_cron_starting_deadline: Option<u32>,
+    #[serde(deserialize_with = "some_seconds")]
+    pub beat_cron_starting_deadline: Option<f64>,
 }
 
 impl Settings {
@@ -382,14 +389,31 @@ impl WorkerPool {
 
 /// `beat_scheduler`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum BeatScheduler {
     /// Files of this machine's, `beat_schedule_filename` and what lies beside it.
     #[default]
-    #[serde(alias = "celery.beat:PersistentScheduler")]
     Persistent,
     /// The broker: any number of beats on any machines have one leader.
     Shared,
+}
+
+/// A name, or Celery's own class.
+impl TryFrom<String> for BeatScheduler {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "persistent"
+            | "celery.beat:PersistentScheduler"
+            | "celery.beat.PersistentScheduler" => Ok(Self::Persistent),
+            "shared" => Ok(Self::Shared),
+            _ => Err(
+                "`beat_scheduler` is `persistent` (a file) or `shared` (the broker): a scheduler \
+                 of Python's own cannot be had here",
+            ),
+        }
+    }
 }
 
 /// `accept_content`: names or content types.
@@ -418,7 +442,9 @@ impl Default for AcceptContent {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PublishRetryPolicy {
-    /// Attempts after the first.
+    /// Attempts after the first; without end if Python's None, which is `inf`
+    /// in TOML.
+    #[serde(deserialize_with = "forms::retries")]
     pub max_retries: usize,
     /// Wait before the first of them.
     #[serde(deserialize_with = "seconds")]
@@ -452,27 +478,6 @@ impl PublishRetryPolicy {
             Some(if next <= longest { next } else { *pause })
         });
         pauses.map(move |pause| Duration::from_secs_f64(pause.min(self.interval_max)))
-    }
-}
-
-/// The most seconds that a setting may be: more than a century, and less than
-/// what any clock here overflows at.
-const LONGEST: f64 = u32::MAX as f64;
-
-/// As [`seconds`], of a setting that need not be given.
-fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    seconds(deserializer).map(Some)
-}
-
-/// Seconds may be written with or without a fraction.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    if (0.0..=LONGEST).contains(&value) {
-        Ok(value)
-    } else {
-        Err(serde::de::Error::custom(
-            "must be a number of seconds, 0 to 4294967295",
-        ))
     }
 }
 

@@ -52,7 +52,8 @@ impl Rules {
         let deadline = settings.beat_cron_starting_deadline;
         Self {
             zone: settings.zone(),
-            cron_starting_deadline: deadline.map(|seconds| TimeDelta::seconds(seconds.into())),
+            cron_starting_deadline: deadline
+                .map(|seconds| TimeDelta::milliseconds((seconds * 1e3) as i64)),
         }
     }
 }
