@@ -9,6 +9,7 @@ use crate::canvas::Signature;
 use crate::clock::Clock;
 use crate::config::{BeatScheduler, Route, Settings};
 use crate::error::{Error, hide_password};
+use crate::queue_table::QueueTable;
 use crate::results::redis::RedisResults;
 use crate::results::{AsyncResult, ResultStore};
 use crate::schedule::{FileStore, ScheduleStore};
@@ -36,6 +37,7 @@ struct Inner {
     settings: Settings,
     transport: Arc<dyn Transport>,
     results: Option<Arc<dyn ResultStore>>,
+    queues: QueueTable,
     /// Asked in this order, before `task_routes`.
     routers: Vec<Router>,
     /// `gen<pid>@<host>`, the `origin` of what is sent.
@@ -62,6 +64,7 @@ impl App {
         Ok(Self(Arc::new(Inner {
             results: results.transpose()?,
             transport,
+            queues: QueueTable::of(&settings),
             routers: Vec::new(),
             origin: format!("gen{}@{}", std::process::id(), hostname()),
             oid: Uuid::new_v4().to_string(),
@@ -85,10 +88,7 @@ impl App {
     /// # async fn main() -> Result<(), celeriac::Error> {
     /// let app = App::new(Settings::default())?.with_router(|signature| {
     ///     let (_, tenant) = signature.kwargs.iter().find(|(name, _)| *name == "tenant")?;
-    ///     Some(Route {
-    ///         queue: Some(format!("tenant-{}", tenant.as_str()?)),
-    ///         priority: None,
-    ///     })
+    ///     Some(Route::from(&*format!("tenant-{}", tenant.as_str()?)))
     /// });
     /// # Ok(()) }
     /// ```
@@ -104,6 +104,11 @@ impl App {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The queues that the settings name.
+    pub(crate) fn queue_table(&self) -> &QueueTable {
+        &self.0.queues
     }
 
     /// The logical clock that it shares with other workers.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::canvas::CanvasError;
 use crate::config::ConfigError;
 use crate::message::DecodeError;
+use crate::queue_table::QueueNotFound;
 use crate::redis_link;
 use crate::results::TaskFailed;
 
@@ -37,6 +38,9 @@ pub enum Error {
     /// The canvas cannot be sent.
     #[error(transparent)]
     Canvas(#[from] CanvasError),
+    /// A queue is named that is not to be made by naming it.
+    #[error(transparent)]
+    QueueNotFound(#[from] QueueNotFound),
     /// Beat's state can be neither read nor written.
     #[error("beat's state: {0}")]
     State(#[from] std::io::Error),
@@ -90,6 +94,7 @@ impl Error {
                 .downcast_ref()
                 .map_or("ConnectionError", redis_link::python_class),
             Self::ResultTooLarge => "celery.exceptions.BackendStoreError",
+            Self::QueueNotFound(_) => "celery.exceptions.QueueNotFound",
             _ => "RuntimeError",
         }
     }

@@ -15,6 +15,7 @@
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
 //! | `sending` | [`App::send`]: what goes out |
 //! | `routing` | which queue, and which exchange, it goes to |
+//! | `queue_table` | the queues that the settings name |
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
 //! | [`stubs`] | the tasks as a Python module |
 //! | [`trace`] | traces that go on across languages |
@@ -41,6 +42,7 @@ pub mod log;
 pub mod message;
 pub mod nodename;
 pub mod pidfile;
+mod queue_table;
 mod redis_link;
 pub mod results;
 mod routing;
@@ -58,6 +60,7 @@ pub use canvas::{Call, Signature, chain, chord, group};
 pub use celeriac_macros::task;
 pub use config::{Config, Settings};
 pub use error::Error;
+pub use queue_table::QueueNotFound;
 pub use results::{AsyncResult, TypedResult};
 pub use task::{Context, Failure, TaskError};
 pub use worker::Worker;

@@ -1,14 +1,17 @@
-//! Which queue a call goes to, and how a queue is reached
-//! (`celery.app.routes.Router`).
+//! Where a call goes (`celery.app.routes.Router`, and `send_task_message` of
+//! `celery.app.amqp`).
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::canvas::{Canvas, Signature};
+use crate::canvas::{Canvas, Options, Signature};
 use crate::config::{ExchangeType, Route};
+use crate::error::Error;
 use crate::message::Envelope;
+use crate::queue_table::{Queue, QueueTable};
 use crate::transport::Outgoing;
 
 impl App {
@@ -20,55 +23,81 @@ impl App {
         self.ask_routers(&asked)
             .or_else(|| routes.lookup(&asked.task).cloned())
     }
+}
 
-    /// A message on its way to a queue of any kind.
-    pub(crate) fn address(&self, queue: String, mut envelope: Envelope) -> Outgoing {
-        let exchange_type = match self.settings().is_broadcast(&queue) {
-            true => ExchangeType::Fanout,
-            false => ExchangeType::Direct,
-        };
-        if exchange_type == ExchangeType::Fanout {
-            let address = &mut envelope.properties.delivery_info;
-            address.exchange.clone_from(&queue);
-            address.routing_key = Some(self.settings().default_routing_key().to_owned());
-        }
-        Outgoing {
-            queue,
-            exchange_type,
-            envelope,
-        }
+/// Where a message goes: as its call says, and, of what that leaves out, as the
+/// route does. Word for word: a queue of the call's beside the exchange and the
+/// routing key of its route is such an exchange's.
+pub(crate) struct Destination {
+    /// The queue that the call would go to without an exchange.
+    pub queue: String,
+    exchange: Option<String>,
+    exchange_type: Option<ExchangeType>,
+    routing_key: Option<String>,
+}
+
+impl Destination {
+    /// `route` may have become empty: what it says goes to its place here.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if an option cannot be what it says that it is.
+    pub fn of(options: &Options, route: &mut Route, default_queue: &str) -> Result<Self, Error> {
+        let queue = options.queue.clone().or_else(|| route.queue.take());
+        let extra = &options.extra;
+        Ok(Self {
+            queue: queue.unwrap_or_else(|| default_queue.to_owned()),
+            exchange: name(extra, "exchange").or_else(|| route.exchange.take()),
+            exchange_type: option(extra, "exchange_type")?.or(route.exchange_type),
+            routing_key: name(extra, "routing_key").or_else(|| route.routing_key.take()),
+        })
     }
 
-    /// A message on its way to the queues that are bound to an exchange; the
-    /// queue is what it would go to without one.
-    pub(crate) fn address_by(
-        &self,
-        (exchange, routing_key): (String, String),
-        queue: String,
-        mut envelope: Envelope,
-    ) -> Outgoing {
-        let exchange_type = match self.settings().is_broadcast(&exchange) {
-            true => ExchangeType::Fanout,
-            false => ExchangeType::Topic,
-        };
+    /// The message on its way, `queue` being the one that it names.
+    pub fn address(self, queue: &Queue, table: &QueueTable, mut envelope: Envelope) -> Outgoing {
+        let exchange_type = self.exchange_type.unwrap_or(queue.exchange_type());
+        let whole = self.exchange.is_some() && self.routing_key.is_some();
+        if exchange_type == ExchangeType::Direct && !whole {
+            // Straight into the queue, as Celery does it: its exchange would
+            // bring it there.
+            return Outgoing::direct(self.queue, envelope);
+        }
+        let bound = queue.main.as_ref().filter(|_| self.exchange.is_none());
+        let (exchange, key) = bound.map_or(("", None), |bound| {
+            (&*bound.exchange, Some(&*bound.routing_key))
+        });
         let address = &mut envelope.properties.delivery_info;
-        address.exchange = exchange;
-        address.routing_key = Some(routing_key);
+        address.exchange = self.exchange.unwrap_or_else(|| exchange.to_owned());
+        address.routing_key = self.routing_key.or_else(|| key.map(str::to_owned));
+        let is_fanout = exchange_type == ExchangeType::Fanout || table.is_fanout(&address.exchange);
         Outgoing {
-            queue,
-            exchange_type,
+            exchange_type: match is_fanout {
+                true => ExchangeType::Fanout,
+                false => ExchangeType::Topic,
+            },
+            declares: match bound.is_some() && !is_fanout {
+                true => queue.bindings().cloned().collect(),
+                false => Vec::new(),
+            },
+            queue: self.queue,
             envelope,
         }
     }
 }
 
-/// The exchange and the routing key that a call asks for. One without the other
-/// says nothing, as with Celery, where every queue's exchange is a direct one.
-pub(crate) fn exchange_of(options: &Map<String, Value>) -> Option<(String, String)> {
-    let exchange = options.get("exchange")?;
-    let exchange = exchange.get("name").unwrap_or(exchange);
-    let named = |name: &Value| Some(name.as_str()?.to_owned()).filter(|name| !name.is_empty());
-    Some((named(exchange)?, named(options.get("routing_key")?)?))
+/// The name that an option says: kombu's `Exchange` may be there as a dict.
+fn name(options: &Map<String, Value>, option: &str) -> Option<String> {
+    let value = options.get(option)?;
+    let name = value.get("name").unwrap_or(value).as_str()?;
+    Some(name.to_owned()).filter(|name| !name.is_empty())
+}
+
+/// An option that must be what it says that it is.
+pub(crate) fn option<T: DeserializeOwned>(
+    options: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>, serde_json::Error> {
+    let given = options.get(name).filter(|value| !value.is_null());
+    given.cloned().map(serde_json::from_value).transpose()
 }
 
 /// A map goes where its task goes.
@@ -101,10 +130,20 @@ mod tests {
         let text = format!("[task_routes]\n{text}");
         let config = Config::parse("celeryconfig.toml", text, [], &[])?;
         App::new(Settings {
-            task_queues: vec![QueueSetting {
-                name: "news".to_owned(),
-                exchange_type: ExchangeType::Fanout,
-            }],
+            task_queues: vec![
+                QueueSetting {
+                    exchange: Some("news".to_owned()),
+                    exchange_type: ExchangeType::Fanout,
+                    name: "news".to_owned(),
+                    ..QueueSetting::default()
+                },
+                QueueSetting {
+                    exchange: Some("orders".to_owned()),
+                    exchange_type: ExchangeType::Topic,
+                    routing_key: Some("orders.#".to_owned()),
+                    ..QueueSetting::named("all")
+                },
+            ],
             task_default_queue: "usual".to_owned(),
             ..config.settings().clone()
         })
@@ -139,9 +178,11 @@ mod tests {
     #[tokio::test]
     async fn a_router_gives_a_priority_too_and_sees_the_task_of_a_map() -> Result<(), Error> {
         let app = app()?.with_router(|call| {
-            let priority = Some(9);
-            let queue = None;
-            (call.task == "t.mapped").then_some(Route { queue, priority })
+            let route = Route {
+                priority: Some(9),
+                ..Route::default()
+            };
+            (call.task == "t.mapped").then_some(route)
         });
         let map = json!({
             "task": "celery.map", "args": [], "options": {}, "subtask_type": "xmap",
@@ -186,6 +227,58 @@ mod tests {
         assert_eq!(plain.exchange_type, ExchangeType::Direct);
         assert_eq!(address.exchange, "");
         assert_eq!(address.routing_key.as_deref(), Some("olds"));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_topic_queue_is_reached_by_its_exchange() -> Result<(), Error> {
+        let new = Signature::new("t").queue("all");
+        let address = |call| -> Result<_, Error> {
+            let sent = sent(&app()?, call)?;
+            let declared = sent.declares.len();
+            let address = sent.envelope.properties.delivery_info;
+            Ok((
+                sent.exchange_type,
+                address.exchange,
+                address.routing_key,
+                declared,
+            ))
+        };
+        let by = |key: &str| {
+            (
+                ExchangeType::Topic,
+                "orders".to_owned(),
+                Some(key.to_owned()),
+                1,
+            )
+        };
+        assert_eq!(address(new.clone())?, by("orders.#"));
+        let mut keyed = new;
+        keyed
+            .options
+            .extra
+            .insert("routing_key".to_owned(), "orders.new".into());
+        assert_eq!(address(keyed)?, by("orders.new"));
+        Ok(())
+    }
+
+    /// As `lpmerge` does: option by option.
+    #[tokio::test]
+    async fn a_call_says_part_of_where_it_goes_and_its_route_the_rest() -> Result<(), Error> {
+        let app = app()?.with_router(|_| {
+            Some(Route {
+                exchange: Some("x".to_owned()),
+                routing_key: Some("k".to_owned()),
+                delivery_mode: Some(crate::config::DeliveryMode::Transient),
+                ..Route::default()
+            })
+        });
+        let sent = sent(&app, Signature::new("t").queue("mine"))?;
+        let properties = &sent.envelope.properties;
+        let address = &properties.delivery_info;
+        assert_eq!((&*sent.queue, &*address.exchange), ("mine", "x"));
+        assert_eq!(address.routing_key.as_deref(), Some("k"));
+        assert_eq!(properties.delivery_mode, Some(1));
         Ok(())
     }
 }

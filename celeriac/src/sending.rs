@@ -2,16 +2,16 @@
 //! (`celery.app.base.Celery.send_task`).
 
 use backon::Retryable;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::app::App;
-use crate::canvas::{Handle, Plan, Signature};
+use crate::canvas::{Handle, Options, Plan, Signature};
+use crate::config::Route;
 use crate::error::Error;
 use crate::events;
 use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
 use crate::results::AsyncResult;
-use crate::routing::exchange_of;
+use crate::routing::{Destination, option};
 use crate::task::Context;
 use crate::trace::SendSpan;
 use crate::transport::Outgoing;
@@ -118,42 +118,45 @@ impl App {
     /// The message of a call, routed, and the span of sending it.
     fn message(
         &self,
-        call: Signature,
+        mut call: Signature,
         lineage: &Lineage,
     ) -> Result<(Outgoing, Option<SendSpan>), Error> {
         let settings = self.settings();
-        let route = self.route(&call).unwrap_or_default();
-        let queue = call.options.queue.clone().or(route.queue);
-        let queue = queue.unwrap_or_else(|| settings.task_default_queue.clone());
+        let mut route = self.route(&call).unwrap_or_default();
+        let to = Destination::of(&call.options, &mut route, &settings.task_default_queue)?;
+        let table = self.queue_table();
+        let queue = table.find(&to.queue)?;
         let priority = call.options.priority.or(route.priority);
         let priority = priority.or(settings.task_default_priority).unwrap_or(0);
         let reply_to = call.options.reply_to.clone();
-        let format = self.format(&call.options.extra)?;
-        let exchange = exchange_of(&call.options.extra);
+        let format = self.format(&call.options, &route)?;
         let correlation_id = call.options.correlation_id.clone();
-        let delivery_mode = call.options.delivery_mode;
+        let delivery_mode = route.delivery_mode.or(queue.delivery_mode);
+        let delivery_mode = delivery_mode.unwrap_or(settings.task_default_delivery_mode);
+        let delivery_mode = call.options.delivery_mode.unwrap_or(delivery_mode.into());
+        call.options.headers = call.options.headers.or(route.headers);
         let (mut headers, body) = task_message(call, lineage, self.origin());
-        let span = SendSpan::begin(&mut headers, &queue);
-        let mut envelope = Envelope::with_format(headers, &body, &queue, priority, format)?;
+        let span = SendSpan::begin(&mut headers, &to.queue);
+        let mut envelope = Envelope::with_format(headers, &body, &to.queue, priority, format)?;
         let properties = &mut envelope.properties;
         properties.reply_to = reply_to.or_else(|| Some(self.oid().to_owned()));
         properties.correlation_id = correlation_id.or(properties.correlation_id.take());
-        properties.delivery_mode = delivery_mode.or(properties.delivery_mode);
-        let message = match exchange {
-            Some(exchange) => self.address_by(exchange, queue, envelope),
-            None => self.address(queue, envelope),
-        };
-        Ok((message, span))
+        properties.delivery_mode = Some(delivery_mode);
+        Ok((to.address(&queue, table, envelope), span))
     }
 
     /// How the body of a message is written: as the options `serializer` and
-    /// `compression` of `apply_async` say, else as the settings do.
-    pub(crate) fn format(&self, options: &Map<String, Value>) -> Result<Format, Error> {
+    /// `compression` of `apply_async` say, else as the route or the settings do.
+    pub(crate) fn format(&self, options: &Options, route: &Route) -> Result<Format, Error> {
         let settings = self.settings();
+        let serializer = option::<Serializer>(&options.extra, "serializer")?;
+        let compression = option::<Compression>(&options.extra, "compression")?;
         Ok(Format {
-            serializer: option::<Serializer>(options, "serializer")?
+            serializer: serializer
+                .or(route.serializer)
                 .unwrap_or(settings.task_serializer),
-            compression: option::<Compression>(options, "compression")?
+            compression: compression
+                .or(route.compression)
                 .or(settings.task_compression),
         })
     }
@@ -202,12 +205,4 @@ impl App {
             tracing::debug!(%error, "cannot tell what has been sent");
         }
     }
-}
-
-fn option<T: DeserializeOwned>(
-    options: &Map<String, Value>,
-    name: &str,
-) -> Result<Option<T>, serde_json::Error> {
-    let given = options.get(name).filter(|value| !value.is_null());
-    given.cloned().map(serde_json::from_value).transpose()
 }

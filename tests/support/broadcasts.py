@@ -1,7 +1,7 @@
 """Queues that all workers hear, and what Redis has of them."""
 
 from celery import Celery, uuid
-from kombu import Queue
+from kombu import Exchange, Queue, binding
 from kombu.common import Broadcast
 
 from .lane import full_name
@@ -9,11 +9,22 @@ from .lane import full_name
 
 def queues(entries):
     """Entries of celeryconfig.toml's `task_queues` as Python has them."""
-    return [
-        Broadcast(entry["name"]) if entry.get("exchange_type") == "fanout"
-        else Queue(entry["name"])
-        for entry in entries
-    ]
+    return entries if isinstance(entries, dict) else [queue(entry) for entry in entries]
+
+
+def queue(entry):
+    if isinstance(entry, str):
+        return Queue(entry, Exchange(entry), entry)
+    if entry.get("exchange_type") == "fanout":
+        return Broadcast(entry["name"])
+    exchange = entry.get("exchange") and exchange_of(entry)
+    bindings = [binding(exchange_of(other), other["routing_key"])
+                for other in entry.get("bindings", [])]
+    return Queue(entry["name"], exchange, entry.get("routing_key", ""), bindings=bindings)
+
+
+def exchange_of(entry):
+    return Exchange(entry["exchange"], type=entry.get("exchange_type", "direct"))
 
 
 class Channel:

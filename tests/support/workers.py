@@ -85,14 +85,17 @@ def toml(settings):
     tables = [item for item in settings.items() if isinstance(item[1], dict)]
     lines = [f"{name} = {inline(value)}\n" for name, value in plain]
     for name, table in tables:
-        lines.append(f"[{name}]\n{toml(table)}")
+        lines.append(f"[{name}]\n")
+        lines += [f"{json.dumps(key)} = {inline(value)}\n" for key, value in table.items()]
     return "".join(lines)
 
 
 def inline(value):
     """A value as TOML: JSON writes texts and numbers the same way."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(
+            f"{json.dumps(key)} = {inline(item)}" for key, item in value.items()
+        ) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(inline(item) for item in value) + "]"
     return json.dumps(value)

@@ -6,6 +6,7 @@
 //! in the section `api`. A key that nobody knows, or a value of the wrong
 //! type, is an error that names its place.
 
+mod delivery_mode;
 mod fields;
 mod forms;
 mod known;
@@ -32,7 +33,8 @@ use toml::de::{DeTable, DeValue};
 use place::{File, Place};
 use reading::{Owner, Reading};
 
-pub use queues::{ExchangeType, QueueSetting};
+pub use delivery_mode::DeliveryMode;
+pub use queues::{BindingSetting, ExchangeType, QueueSetting};
 pub(crate) use remarks::remark;
 pub(crate) use result_retries::ResultRetries;
 pub use routes::{Route, TaskRoutes};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::forms::{seconds, some_seconds};
-use super::{QueueSetting, TaskRoutes, forms, remark};
+use super::{DeliveryMode, ExchangeType, QueueSetting, TaskRoutes, forms, queues, remark};
 use crate::message::{Compression, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
@@ -56,7 +56,22 @@ pub struct Settings {
     /// The queue of tasks without a route.
     pub task_default_queue: String,
     /// The queues that a worker consumes if none are named; the default queue if empty.
+    #[serde(deserialize_with = "queues::all")]
     pub task_queues: Vec<QueueSetting>,
+    /// The exchange of queues that name none; the default queue's name if not
+    /// given.
+    pub task_default_exchange: Option<String>,
+    /// Its type.
+    pub task_default_exchange_type: ExchangeType,
+    /// What queues that say nothing of it are bound by; the default queue's name
+    /// if not given.
+    pub task_default_routing_key: Option<String>,
+    /// Whether a queue that `task_queues` lacks is made by naming it.
+    pub task_create_missing_queues: bool,
+    /// The type of such a queue's exchange; direct if not given.
+    pub task_create_missing_queue_exchange_type: Option<ExchangeType>,
+    /// Whether a broker is to keep messages over a restart of its own.
+    pub task_default_delivery_mode: DeliveryMode,
     /// Which tasks go to which queues; [`App::with_router`](crate::App::with_router)
     /// goes before.
     pub task_routes: TaskRoutes,
@@ -132,6 +147,8 @@ pub struct Settings {
     /// Time that running tasks get at a cold shutdown.
     #[serde(deserialize_with = "seconds")]
     pub worker_soft_shutdown_timeout: f64,
+    /// Whether the worker also consumes a queue of its own, `<nodename>.dq2`.
+    pub worker_direct: bool,
     /// Whether the worker answers remote control.
     pub worker_enable_remote_control: bool,
     /// Whether the worker tells what becomes of its tasks (`-E`).
@@ -191,19 +208,6 @@ impl Settings {
         self.timezone.or_else(unnamed).unwrap_or(chrono_tz::UTC)
     }
 
-    /// Whether `task_queues` names this queue as one whose messages every
-    /// worker gets.
-    pub(crate) fn is_broadcast(&self, queue: &str) -> bool {
-        let mut named = self.task_queues.iter();
-        named.any(|entry| entry.name == queue && entry.is_broadcast())
-    }
-
-    /// What broadcasts are bound with: Celery's `task_default_routing_key`,
-    /// which is the default queue unless set.
-    pub(crate) fn default_routing_key(&self) -> &str {
-        &self.task_default_queue
-    }
-
     /// `beat_lease`, as long as an election needs at least.
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_secs_f64(self.beat_lease.max(1.0))
@@ -228,6 +232,12 @@ impl Default for Settings {
             result_extended: false,
             task_default_queue: "celery".to_owned(),
             task_queues: Vec::new(),
+            task_default_exchange: None,
+            task_default_exchange_type: ExchangeType::default(),
+            task_default_routing_key: None,
+            task_create_missing_queues: true,
+            task_create_missing_queue_exchange_type: None,
+            task_default_delivery_mode: DeliveryMode::default(),
             task_routes: TaskRoutes::default(),
             task_default_priority: None,
             task_inherit_parent_priority: false,
@@ -260,6 +270,7 @@ impl Default for Settings {
             worker_deduplicate_successful_tasks: false,
             worker_eta_task_limit: None,
             worker_soft_shutdown_timeout: 0.0,
+            worker_direct: false,
             worker_enable_remote_control: true,
             worker_send_task_events: false,
             worker_disable_rate_limits: false,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
 use crate::config::ExchangeType;
+use crate::queue_table::Queue;
 use crate::transport::{Binding, Broadcast};
 use crate::worker::Shared;
 
@@ -54,44 +55,63 @@ pub(super) fn active_queues(shared: &Shared) -> Result<Answer, Refusal> {
     let names = shared.queues.names();
     let broadcasts = &shared.queues.broadcasts;
     let describe = |name: &Arc<str>| match broadcasts.filling(name) {
-        Some(broadcast) => broadcast_as_dict(broadcast),
-        None => bound_as_dict(&shared.queues.binding(name)),
+        Some(broadcast) => broadcast_as_dict(broadcast, broadcasts.alias(broadcast)),
+        None => queue_as_dict(&shared.queues.get(name)),
     };
     Answer::now(names.iter().map(describe).collect::<Vec<_>>())
 }
 
 /// As `kombu.Queue.as_dict`.
-fn bound_as_dict(binding: &Binding) -> Value {
-    let mut queue = as_dict(&binding.queue, &binding.exchange, &binding.routing_key);
-    queue["exchange"]["type"] = json!(binding.exchange_type);
-    queue
+fn queue_as_dict(queue: &Queue) -> Value {
+    let (mut exchange, mut routing_key) = (Value::Null, "");
+    if let Some(main) = &queue.main {
+        exchange = exchange_as_dict(&main.exchange, main.exchange_type);
+        exchange["delivery_mode"] = json!(queue.delivery_mode);
+        routing_key = &main.routing_key;
+    }
+    let mut dict = as_dict(&queue.name, exchange, routing_key);
+    dict["bindings"] = queue.others.iter().map(binding_as_dict).collect();
+    dict
+}
+
+/// As `kombu.binding.as_dict`.
+fn binding_as_dict(binding: &Binding) -> Value {
+    json!({
+        "exchange": exchange_as_dict(&binding.exchange, binding.exchange_type),
+        "routing_key": binding.routing_key,
+        "arguments": null,
+        "unbind_arguments": null,
+    })
 }
 
 /// As `kombu.common.Broadcast.as_dict`.
-fn broadcast_as_dict(broadcast: &Broadcast) -> Value {
-    let (name, exchange) = (&broadcast.queue, &broadcast.exchange);
-    let mut queue = as_dict(name, exchange, &broadcast.routing_key);
-    queue["exchange"]["type"] = "fanout".into();
+fn broadcast_as_dict(broadcast: &Broadcast, alias: Option<&Arc<str>>) -> Value {
+    let exchange = exchange_as_dict(&broadcast.exchange, ExchangeType::Fanout);
+    let mut queue = as_dict(&broadcast.queue, exchange, &broadcast.routing_key);
     queue["auto_delete"] = true.into();
-    queue["alias"] = (**exchange).into();
-    queue["queue"] = (**name).into();
+    queue["alias"] = json!(alias);
+    queue["queue"] = (*broadcast.queue).into();
     queue
 }
 
-/// As `kombu.Queue.as_dict`, bound to a direct exchange.
-fn as_dict(name: &str, exchange: &str, routing_key: &str) -> Value {
+/// As `kombu.Exchange.as_dict`.
+fn exchange_as_dict(name: &str, exchange_type: ExchangeType) -> Value {
     json!({
         "name": name,
-        "exchange": {
-            "name": exchange,
-            "type": "direct",
-            "arguments": null,
-            "durable": true,
-            "passive": false,
-            "auto_delete": false,
-            "delivery_mode": null,
-            "no_declare": false,
-        },
+        "type": exchange_type,
+        "arguments": null,
+        "durable": true,
+        "passive": false,
+        "auto_delete": false,
+        "delivery_mode": null,
+        "no_declare": false,
+    })
+}
+
+fn as_dict(name: &str, exchange: Value, routing_key: &str) -> Value {
+    json!({
+        "name": name,
+        "exchange": exchange,
         "routing_key": routing_key,
         "queue_arguments": null,
         "binding_arguments": null,

@@ -25,7 +25,7 @@ use crate::config::ExchangeType;
 use crate::durable::{parent, write};
 use crate::error::Error;
 use crate::message::Envelope;
-use crate::transport::{Outgoing, Transport};
+use crate::transport::{Binding, Outgoing, Transport};
 
 /// Celery's `PersistentScheduler`, with JSON for its shelve.
 pub struct FileStore {
@@ -75,6 +75,8 @@ struct Letter {
     queue: String,
     #[serde(default)]
     exchange_type: ExchangeType,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    declares: Vec<Binding>,
     message: Envelope,
 }
 
@@ -287,6 +289,7 @@ impl From<&Outgoing> for Letter {
         Self {
             queue: outgoing.queue.clone(),
             exchange_type: outgoing.exchange_type,
+            declares: outgoing.declares.clone(),
             message: outgoing.envelope.clone(),
         }
     }
@@ -297,6 +300,7 @@ impl From<Letter> for Outgoing {
         Self {
             queue: letter.queue,
             exchange_type: letter.exchange_type,
+            declares: letter.declares,
             envelope: letter.message,
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::ExchangeType;
@@ -42,6 +43,9 @@ pub struct Outgoing {
     /// Whether it goes into that queue, or to the exchange that its envelope
     /// names, for all who hear it or for the queues that are bound to it.
     pub exchange_type: ExchangeType,
+    /// What is to be bound before, so that the exchange has a queue for it
+    /// though nobody consumes it yet.
+    pub declares: Vec<Binding>,
     /// The message, priority included.
     pub envelope: Envelope,
 }
@@ -52,6 +56,7 @@ impl Outgoing {
         Self {
             queue,
             exchange_type: ExchangeType::Direct,
+            declares: Vec::new(),
             envelope,
         }
     }
@@ -59,7 +64,7 @@ impl Outgoing {
 
 /// What brings a queue its messages, for those who send by exchange and routing
 /// key (`kombu.Queue`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Binding {
     /// The queue's name.
     pub queue: Arc<str>,
@@ -89,7 +94,7 @@ impl Binding {
 /// (`kombu.common.Broadcast`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broadcast {
-    /// The fanout exchange, under whose name the queue is known (its alias).
+    /// The fanout exchange.
     pub exchange: Arc<str>,
     /// What it is bound with.
     pub routing_key: Arc<str>,

@@ -62,20 +62,25 @@ impl Worker {
     }
 
     fn queues_shown(&self) -> String {
-        let mut queues: Vec<_> = self
-            .queues
-            .iter()
-            .map(|name| self.broadcasts.queue(name))
-            .collect();
-        queues.sort_unstable();
-        let line = |queue: &Arc<str>| {
-            let (exchange, kind, key) = match self.broadcasts.filling(queue) {
-                Some(broadcast) => (&broadcast.exchange, "fanout", &broadcast.routing_key),
-                None => (queue, "direct", queue),
-            };
-            format!(".> {queue:<16} exchange={exchange}({kind}) key={key}\n")
+        let Ok(queues) = self.consumed() else {
+            // The worker will not start, and says why.
+            return String::new();
         };
-        queues.iter().map(line).collect()
+        let mut names = queues.names().to_vec();
+        names.sort_unstable();
+        let line = |name: &Arc<str>| {
+            let queue = queues.get(name);
+            let (exchange, kind, key) = match (queues.broadcasts.filling(name), &queue.main) {
+                (Some(heard), _) => (&*heard.exchange, "fanout", &*heard.routing_key),
+                (None, Some(bound)) => {
+                    let kind = bound.exchange_type.name();
+                    (&*bound.exchange, kind, &*bound.routing_key)
+                }
+                (None, None) => ("", "direct", ""),
+            };
+            format!(".> {name:<16} exchange={exchange}({kind}) key={key}\n")
+        };
+        names.iter().map(line).collect()
     }
 }
 

@@ -80,7 +80,8 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
 async fn declare(shared: &Shared, queues: &[Arc<str>]) -> Result<(), Error> {
     let (queues, broadcasts) = shared.queues.broadcasts.part(queues);
     let transport = shared.app.transport();
-    let bindings = queues.iter().map(|queue| shared.queues.binding(queue));
+    let queues = queues.iter().map(|queue| shared.queues.get(queue));
+    let bindings = queues.flat_map(|queue| queue.bindings().cloned().collect::<Vec<_>>());
     transport.declare(&bindings.collect::<Vec<_>>()).await?;
     transport.hear(&broadcasts).await
 }

@@ -81,7 +81,7 @@ pub(crate) use signals::cry_on_usr1;
 
 use process::Plan;
 use process::child::{Role, role, serve};
-use queues::Broadcasts;
+use queues::{Broadcasts, Queues};
 use services::Services;
 use shared::Society;
 use state_db::StateDb;
@@ -123,16 +123,14 @@ impl Worker {
     /// `task_queues`.
     pub fn new(app: App) -> Self {
         let settings = app.settings();
-        let names: Vec<&str> = match settings.task_queues.as_slice() {
-            [] => vec![&settings.task_default_queue],
-            queues => queues.iter().map(|queue| queue.name.as_str()).collect(),
-        };
+        let table = app.queue_table();
+        let names = table.queues().map(|queue| Arc::clone(&queue.name));
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             tasks: builtins::tasks(),
             states: States::new(),
-            queues: names.into_iter().map(Arc::from).collect(),
-            broadcasts: Broadcasts::of(settings),
+            queues: names.collect(),
+            broadcasts: Broadcasts::of(table),
             nodename: default_nodename(None),
             concurrency: settings.worker_concurrency.unwrap_or_else(cores).max(1),
             autoscale: None,
@@ -273,11 +271,28 @@ impl Worker {
     /// of them is kept.
     ///
     /// # Errors
-    /// [`Error::Connection`] when the broker is away.
+    /// [`Error::Connection`] when the broker is away, and
+    /// [`Error::QueueNotFound`] as [`run`](Self::run).
     pub async fn purge(&self) -> Result<u64, Error> {
-        let queues = self.queues.iter();
-        let queues: Vec<_> = queues.map(|name| self.broadcasts.queue(name)).collect();
+        let queues = self.consumed()?;
+        let queues = queues.names();
         self.app.transport().purge(&queues).await
+    }
+
+    /// The queues that it consumes.
+    ///
+    /// # Errors
+    /// [`Error::QueueNotFound`] for one that is not to be made by naming it.
+    fn consumed(&self) -> Result<Queues, Error> {
+        let table = self.app.queue_table();
+        for name in &self.queues {
+            table.find(name)?;
+        }
+        let queues = Queues::new(&self.queues, self.broadcasts.clone(), table.clone());
+        if self.app.settings().worker_direct {
+            queues.add(queues::direct(&self.nodename));
+        }
+        Ok(queues)
     }
 
     /// Watches it, from now until after it has ended.
@@ -316,8 +331,8 @@ impl Worker {
     /// returns when that wants no more.
     ///
     /// # Errors
-    /// What makes work impossible, and [`Error::ColdShutdown`]. A lost broker
-    /// is waited for.
+    /// What makes work impossible, such as [`Error::QueueNotFound`], and
+    /// [`Error::ColdShutdown`]. A lost broker is waited for.
     pub async fn run(self) -> Result<(), Error> {
         self.play(|worker| {
             cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;

@@ -5,36 +5,64 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::config::Settings;
+use crate::config::ExchangeType;
+use crate::queue_table::{Queue, QueueTable};
 use crate::transport::{Binding, Broadcast};
 
 /// The names of queues, in the order in which they were named.
 pub(crate) type Names = Arc<[Arc<str>]>;
 
-/// The broadcasts that `task_queues` names, each with the queue that this
-/// worker has for it.
+/// The exchange of queues that one worker alone consumes.
+const DIRECT_EXCHANGE: &str = "C.dq2";
+
+/// The queue of `worker_direct`: `celery.utils.nodenames.worker_direct`.
+pub(super) fn direct(nodename: &str) -> Binding {
+    Binding {
+        queue: format!("{nodename}.dq2").into(),
+        exchange: DIRECT_EXCHANGE.into(),
+        exchange_type: ExchangeType::Direct,
+        routing_key: nodename.into(),
+    }
+}
+
+/// The broadcasts that `task_queues` names, by their names there, each with the
+/// queue that this worker has for it.
 #[derive(Clone)]
-pub(crate) struct Broadcasts(Vec<Broadcast>);
+pub(crate) struct Broadcasts(Vec<(Arc<str>, Broadcast)>);
 
 impl Broadcasts {
-    pub fn of(settings: &Settings) -> Self {
-        let named = settings.task_queues.iter();
-        let named = named.filter(|queue| queue.is_broadcast());
-        let broadcast = |name| Broadcast::new(name, settings.default_routing_key());
-        Self(named.map(|queue| broadcast(&queue.name)).collect())
+    pub fn of(table: &QueueTable) -> Self {
+        let named = table.queues().filter_map(|queue| queue.main.as_ref());
+        let named = named.filter(|bound| bound.exchange_type == ExchangeType::Fanout);
+        let broadcast = |bound: &Binding| {
+            let broadcast = Broadcast::new(&bound.exchange, &bound.routing_key);
+            (Arc::clone(&bound.queue), broadcast)
+        };
+        Self(named.map(broadcast).collect())
     }
 
     /// The queue that is consumed under this name: a broadcast's own, or the
     /// one of that very name.
     pub fn queue(&self, name: &str) -> Arc<str> {
         let mut broadcasts = self.0.iter();
-        let found = broadcasts.find(|broadcast| *broadcast.exchange == *name);
-        found.map_or_else(|| name.into(), |broadcast| Arc::clone(&broadcast.queue))
+        let found = broadcasts.find(|(known, _)| **known == *name);
+        found.map_or_else(
+            || name.into(),
+            |(_, broadcast)| Arc::clone(&broadcast.queue),
+        )
     }
 
     /// The broadcast that fills this queue, if one does.
     pub fn filling(&self, queue: &str) -> Option<&Broadcast> {
-        self.0.iter().find(|broadcast| *broadcast.queue == *queue)
+        let mut broadcasts = self.0.iter().map(|(_, broadcast)| broadcast);
+        broadcasts.find(|broadcast| *broadcast.queue == *queue)
+    }
+
+    /// The name that `task_queues` has for it.
+    pub fn alias(&self, broadcast: &Broadcast) -> Option<&Arc<str>> {
+        let mut named = self.0.iter();
+        let found = named.find(|(_, known)| known.queue == broadcast.queue);
+        found.map(|(name, _)| name)
     }
 
     /// The queues that are no broadcast's, and the broadcasts of the others.
@@ -51,19 +79,21 @@ impl Broadcasts {
 /// The queues that are consumed.
 pub(crate) struct Queues {
     names: watch::Sender<Names>,
-    /// Of those that have been added; the others have their own.
+    /// What brings messages to those that the settings do not name.
     bindings: Mutex<HashMap<Arc<str>, Binding>>,
     pub broadcasts: Broadcasts,
+    table: QueueTable,
 }
 
 impl Queues {
     /// Those of these names; a broadcast's is its exchange's.
-    pub fn new(names: &[Arc<str>], broadcasts: Broadcasts) -> Self {
+    pub fn new(names: &[Arc<str>], broadcasts: Broadcasts, table: QueueTable) -> Self {
         let names = names.iter().map(|name| broadcasts.queue(name)).collect();
         Self {
             names: watch::Sender::new(names),
             bindings: Mutex::default(),
             broadcasts,
+            table,
         }
     }
 
@@ -77,11 +107,14 @@ impl Queues {
         self.names.subscribe()
     }
 
-    /// What brings a queue its messages.
-    pub fn binding(&self, queue: &Arc<str>) -> Binding {
+    /// A queue, with what brings it its messages.
+    pub fn get(&self, name: &Arc<str>) -> Queue {
         let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = bindings.get(queue).cloned();
-        added.unwrap_or_else(|| Binding::own(queue))
+        match (self.table.get(name), bindings.get(name)) {
+            (Some(named), _) => named.clone(),
+            (None, Some(added)) => Queue::of(added.clone()),
+            (None, None) => self.table.missing(name),
+        }
     }
 
     /// Consumes one more, if it is not consumed already. A queue that is known

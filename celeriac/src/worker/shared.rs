@@ -85,6 +85,7 @@ impl Worker {
     /// The worker's parts, ready to run. `index`: which of the program's workers
     /// it is.
     pub(crate) fn share(self, index: usize, shutdown: Shutdown) -> Result<Shared, Error> {
+        let queues = self.consumed()?;
         let beside = self.app.transport().apart()?;
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
@@ -109,7 +110,7 @@ impl Worker {
             presence: Presence::default(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
-            queues: Queues::new(&self.queues, self.broadcasts),
+            queues,
             children: Children::new(self.plan, index, slots, shutdown.clone()),
             pool,
             autoscaler: self.autoscale.map(Autoscaler::new),

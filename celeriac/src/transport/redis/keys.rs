@@ -6,8 +6,8 @@ use regex::Regex;
 use crate::config::{ExchangeType, QueueOrder, TransportOptions};
 use crate::transport::{Binding, Broadcast, Outgoing};
 
-/// kombu's separator between a binding's parts.
-const BINDING_SEPARATOR: &str = "\u{6}\u{16}";
+/// What is between the parts of a note of Celeriac's own.
+const NOTE_SEPARATOR: &str = "\u{6}\u{16}";
 
 /// Names keys under the transport's options.
 #[derive(Clone, Debug)]
@@ -131,17 +131,17 @@ impl Keys {
     }
 
     /// A binding, as it lies in an exchange's table.
-    pub fn bound(binding: &Binding) -> String {
+    pub fn bound(&self, binding: &Binding) -> String {
         let pattern = match binding.exchange_type {
             ExchangeType::Topic => topic_pattern(&binding.routing_key),
             _ => String::new(),
         };
-        [&*binding.routing_key, &pattern, &binding.queue].join(BINDING_SEPARATOR)
+        [&*binding.routing_key, &pattern, &binding.queue].join(&self.separator)
     }
 
     /// The binding of a queue to a routing key.
     pub fn binding(&self, routing_key: &str, queue: &str) -> String {
-        [routing_key, "", queue].join(BINDING_SEPARATOR)
+        [routing_key, "", queue].join(&self.separator)
     }
 
     /// The broadcasts that a worker has heard, so that what it leaves can be
@@ -157,12 +157,12 @@ impl Keys {
             &broadcast.routing_key,
             &broadcast.queue,
         ];
-        parts.map(|part| &**part).join(BINDING_SEPARATOR)
+        parts.map(|part| &**part).join(NOTE_SEPARATOR)
     }
 
     /// The broadcast of a note.
     pub fn noted(note: &str) -> Option<Broadcast> {
-        let mut parts = note.split(BINDING_SEPARATOR).map(Into::into);
+        let mut parts = note.split(NOTE_SEPARATOR).map(Into::into);
         Some(Broadcast {
             exchange: parts.next()?,
             routing_key: parts.next()?,
@@ -185,7 +185,7 @@ impl Keys {
     /// The queue of a binding that fits this routing key: is the same, or, on a
     /// topic exchange, matches the pattern that kombu has made of it.
     pub fn bound_queue<'a>(&self, member: &'a str, routing_key: &str) -> Option<&'a str> {
-        let mut parts = member.split(BINDING_SEPARATOR);
+        let mut parts = member.split(&*self.separator);
         let (key, pattern, queue) = (parts.next()?, parts.next()?, parts.next()?);
         let fits = match pattern {
             "" => key == routing_key,
@@ -238,9 +238,9 @@ mod tests {
             routing_key: routing_key.into(),
             ..Binding::own(&"q".into())
         };
-        assert_eq!(Keys::bound(&binding("orders.#")), topic);
+        assert_eq!(keys.bound(&binding("orders.#")), topic);
         assert_eq!(topic_pattern("a_b.*.c"), r"^a\_b\.[^\.]+\.c$");
-        assert!(fits(&Keys::bound(&binding("a_b.*")), "a_b.c"));
+        assert!(fits(&keys.bound(&binding("a_b.*")), "a_b.c"));
         assert!(fits(topic, "orders.new.now") && !fits(topic, "orders"));
         assert!(!fits("(\u{6}\u{16}(\u{6}\u{16}q", "("));
     }

@@ -171,17 +171,7 @@ impl Transport for RedisTransport {
     }
 
     async fn declare(&self, queues: &[Binding]) -> Result<(), Error> {
-        if queues.is_empty() {
-            return Ok(());
-        }
-        let mut pipeline = ::redis::pipe();
-        for binding in queues {
-            let member = Keys::bound(binding);
-            for table in self.keys.binding_tables(&binding.exchange) {
-                pipeline.sadd(table, &member).ignore();
-            }
-        }
-        Ok(pipeline.exec_async(&mut self.connection()).await?)
+        self.keys.bind(queues, &self.connection).await
     }
 
     async fn hear(&self, broadcasts: &[Broadcast]) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use super::keys::Keys;
 use crate::config::ExchangeType;
 use crate::error::Error;
 use crate::redis_link::Connection;
-use crate::transport::Outgoing;
+use crate::transport::{Binding, Outgoing};
 
 /// The command that sends a message, and its key or channel.
 pub(super) type Destination = (&'static str, String);
@@ -26,6 +26,7 @@ impl Keys {
             ExchangeType::Direct => vec![list(&message.queue)],
             ExchangeType::Fanout => vec![("PUBLISH", self.channel(exchange, routing_key))],
             ExchangeType::Topic => {
+                self.bind(&message.declares, connection).await?;
                 let queues = self.bound_queues(exchange, routing_key, connection).await?;
                 if queues.is_empty() {
                     let id = &message.envelope.headers.id;
@@ -36,6 +37,21 @@ impl Keys {
                 queues.iter().map(|queue| list(queue)).collect()
             }
         })
+    }
+
+    /// Makes queues known to those who send by exchange and routing key.
+    pub async fn bind(&self, queues: &[Binding], connection: &Connection) -> Result<(), Error> {
+        if queues.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        for binding in queues {
+            let member = self.bound(binding);
+            for table in self.binding_tables(&binding.exchange) {
+                pipeline.sadd(table, &member).ignore();
+            }
+        }
+        Ok(pipeline.exec_async(&mut connection.clone()).await?)
     }
 
     /// The queues that are bound to an exchange for a routing key.
