@@ -85,9 +85,11 @@ async fn other_refusals_are_not_tried_again() {
     }
 }
 
+type Give = fn() -> Answer;
+
 /// The error of a run whose page at 10 is answered so, and how often it was
 /// asked for. The rows before it are safe, and the cursor stands before it.
-async fn ends(answer: fn() -> Answer) -> (IngestError, usize) {
+async fn ends(answer: Give) -> (IngestError, usize) {
     let server = failing(usize::MAX, answer).await;
     let bench = Bench::new(&server.url).await;
     let (report, ended) = bench.ingestion().attempt(None, &Queue::default()).await;
@@ -97,7 +99,7 @@ async fn ends(answer: fn() -> Answer) -> (IngestError, usize) {
 
 #[tokio::test]
 async fn what_is_no_page_of_these_rows_ends_the_run_at_once() {
-    let lasting: [(fn() -> Answer, &str); 3] = [
+    let lasting: [(Give, &str); 3] = [
         (|| Answer::Html("<h1>Sign in</h1>"), "<h1>Sign in</h1>"),
         (|| Answer::Body(r#"{"data": []}"#), "missing field `rows`"),
         (
@@ -120,7 +122,7 @@ async fn what_is_no_page_of_these_rows_ends_the_run_at_once() {
 
 #[tokio::test]
 async fn a_page_with_rows_left_out_is_not_passed_over() {
-    let gaps: [(fn() -> Answer, &str); 3] = [
+    let gaps: [(Give, &str); 3] = [
         (
             || {
                 Answer::Body(
