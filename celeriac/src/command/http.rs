@@ -2,17 +2,25 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::http::StatusCode;
-use poem::listener::TcpAcceptor;
-use poem::web::{Data, Json};
+use poem::http::uri::Scheme;
+use poem::listener::{Acceptor, TcpAcceptor};
+use poem::web::{Data, Json, LocalAddr, RemoteAddr};
 use poem::{EndpointExt, IntoResponse, Response, Route, Server, get, handler};
 use serde::Serialize;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::CommandError;
 use crate::Worker;
 use crate::worker::{METRICS_TYPE, Monitor};
+
+/// How long a client may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long nobody is let in after the system could not do it.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers until dropped.
 pub(super) struct Answering {
@@ -46,7 +54,8 @@ pub(super) fn serve(address: &str, worker: &Worker) -> Result<Answering, Command
     let work = async move {
         let acceptor = TcpAcceptor::from_std(listener)?;
         let stopped = async { drop(stopped.await) };
-        Server::new_with_acceptor(acceptor)
+        Server::new_with_acceptor(Calm(acceptor))
+            .idle_timeout(SILENCE)
             .run_with_graceful_shutdown(app, stopped, None)
             .await
     };
@@ -60,6 +69,30 @@ pub(super) fn serve(address: &str, worker: &Worker) -> Result<Answering, Command
         .spawn(answer)
         .map_err(failed)?;
     Ok(Answering { _stop: stop })
+}
+
+/// Lets clients in. What the system cannot do (it is out of files) it cannot do
+/// a moment later either, and asking it again and again costs a core.
+struct Calm(TcpAcceptor);
+
+impl Acceptor for Calm {
+    type Io = TcpStream;
+
+    fn local_addr(&self) -> Vec<LocalAddr> {
+        self.0.local_addr()
+    }
+
+    async fn accept(&mut self) -> std::io::Result<(Self::Io, LocalAddr, RemoteAddr, Scheme)> {
+        loop {
+            match self.0.accept().await {
+                Ok(client) => return Ok(client),
+                Err(error) => {
+                    tracing::error!(%error, "http: Cannot let a client in");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
 }
 
 fn app(worker: &Worker) -> impl poem::Endpoint + use<> {
