@@ -4,6 +4,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use store::{Call, Store};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::nudges;
@@ -13,13 +14,21 @@ use crate::tags::Tag;
 use crate::token::SignedIn;
 use crate::view::{CallList, CallView, Recommendations, SimilarCall};
 
+/// What those learn who ask for recommendations when too many others do.
+const BUSY: &str = "too many ask for recommendations now, try again later";
 /// How many similar calls are recommended.
 const SIMILAR: usize = 5;
+
+/// For how many at once they are looked for. Each reads all embeddings; what is left of the
+/// database's connections is for everybody else.
+const SEARCHES: usize = 4;
 
 /// The operations.
 pub struct Calls {
     /// Where the calls are.
-    pub store: Store,
+    store: Store,
+    /// Taken while similar calls are looked for.
+    searches: Semaphore,
 }
 
 #[OpenApi(tag = "Tag::Calls")]
@@ -53,7 +62,8 @@ impl Calls {
         /// Highest customer sentiment, -1 to 1
         #[oai(validator(minimum(value = "-1"), maximum(value = "1")))]
         max_sentiment: Query<Option<f64>>,
-        /// Words that the customer said, all of them, in any order, such as `late parcel`
+        /// Words that the customer said, all of them, in any order, such as `late parcel`; at most
+        /// 32 words, and 300 characters
         q: Query<Option<String>>,
     ) -> Result<Json<CallList>, ListProblem> {
         let query = query::Query {
@@ -73,6 +83,8 @@ impl Calls {
     }
 
     /// Get a call
+    ///
+    /// A processed call, with its transcripts and its insights.
     #[oai(path = "/api/v1/calls/:id", method = "get", operation_id = "get_call")]
     async fn get(
         &self,
@@ -85,7 +97,8 @@ impl Calls {
 
     /// Get a call's recommendations
     ///
-    /// The five calls most like it, and three pieces of advice for its agent.
+    /// The five calls most like it, and three pieces of advice for its agent. If too many ask at
+    /// once, the answer is 503; its `Retry-After` says when to ask again.
     #[oai(
         path = "/api/v1/calls/:id/recommendations",
         method = "get",
@@ -97,6 +110,9 @@ impl Calls {
         /// The call's id
         id: Path<Uuid>,
     ) -> Result<Json<Recommendations>, CallProblem> {
+        let busy = |_| CallProblem::Unavailable(Detail::json(BUSY));
+        // Held until the answer is there, or the client has left.
+        let _search = self.searches.try_acquire().map_err(busy)?;
         let call = self.find(id.0).await?;
         let similar = self.store.similar(call.call_id, SIMILAR).await?;
         Ok(Json(Recommendations {
@@ -108,6 +124,12 @@ impl Calls {
 }
 
 impl Calls {
+    /// The operations on the calls that are there.
+    pub fn new(store: Store) -> Self {
+        let searches = Semaphore::new(SEARCHES);
+        Self { store, searches }
+    }
+
     async fn find(&self, id: Uuid) -> Result<Call, CallProblem> {
         let missing = || CallProblem::NotFound(Detail::json(format!("there is no call {id}")));
         self.store.call(id).await?.ok_or_else(missing)

@@ -4,10 +4,14 @@
 
 mod analytics;
 mod calls;
+mod connection;
 mod docs;
+mod door;
+mod figures;
 mod metrics;
 mod nudges;
 mod observe;
+mod patient;
 mod problem;
 mod query;
 pub mod secret;
@@ -20,8 +24,8 @@ mod token;
 mod view;
 
 use poem::middleware::{CatchPanic, Compression, NormalizePath, RequestId, TrailingSlash};
-use poem::{Endpoint, EndpointExt, Response, Route};
-use poem_openapi::OpenApiService;
+use poem::{Endpoint, EndpointExt, Response, Route, get};
+use poem_openapi::{LicenseObject, OpenApiService};
 use store::Store;
 
 use crate::metrics::Metrics;
@@ -42,9 +46,7 @@ pub fn app(store: Store, tokens: Tokens) -> impl Endpoint<Output = Response> + '
         signin::Signin {
             tokens: tokens.clone(),
         },
-        calls::Calls {
-            store: store.clone(),
-        },
+        calls::Calls::new(store.clone()),
         analytics::Analytics {
             store: store.clone(),
         },
@@ -54,11 +56,14 @@ pub fn app(store: Store, tokens: Tokens) -> impl Endpoint<Output = Response> + '
         },
     );
     let service = OpenApiService::new(operations, "Celeriac", env!("CARGO_PKG_VERSION"))
-        .summary("Call analytics")
-        .description(DESCRIPTION);
+        .description(DESCRIPTION)
+        .license(
+            LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"),
+        )
+        .server("/");
     Route::new()
-        .at("/docs", docs::page(&service))
-        .at("/openapi.json", docs::specification(&service))
+        .at("/docs", get(docs::page(&service)))
+        .at("/openapi.json", get(docs::specification(&service)))
         .nest("/", service)
         .data(tokens)
         .before(observe::read_body)

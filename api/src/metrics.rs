@@ -12,9 +12,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use store::Counts;
 
-/// The format that [`Metrics::encode`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Request {
     method: String,
@@ -83,7 +80,7 @@ impl Metrics {
         self.requests.get_or_create(&request).inc();
     }
 
-    /// All that was counted, and the calls by state as they are now.
+    /// All that was counted, and the calls by state as they are now, as OpenMetrics.
     ///
     /// # Errors
     /// Never, in practice: the text is written to memory.

@@ -1,17 +1,20 @@
 //! The outermost layer: every request is answered, counted and logged.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use poem::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use poem::http::{Method, StatusCode};
-
 use poem::{Endpoint, Error, IntoResponse, PathPattern, Request, Response, Result};
 
 use crate::metrics::Metrics;
 use crate::problem::explain;
+use tokio::time::timeout;
 
 /// The largest body that is read, in bytes; the largest that makes sense is a name.
 const MAX_BODY: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(15);
 
 /// Calls `endpoint` and makes a response of whatever comes of it.
 pub async fn observe<E: Endpoint>(
@@ -23,14 +26,28 @@ pub async fn observe<E: Endpoint>(
     let path = request.uri().path().to_owned();
     let start = Instant::now();
     let result = endpoint.call(request).await;
-    let (route, response) = match result.map(IntoResponse::into_response) {
+    let (route, mut response) = match result.map(IntoResponse::into_response) {
         Ok(response) => (route(response.data()), response),
         Err(error) => (route(error.data()), explain(error)),
     };
+    say_what_helps(&path, &mut response);
     let (took, status) = (start.elapsed(), response.status().as_u16());
     metrics.count(known(&method), &route, status, took);
     tracing::info!(%method, path, status, ?took, "request");
     Ok(response)
+}
+
+/// Adds to a refusal what a program needs to do better: when, or how.
+fn say_what_helps(path: &str, response: &mut Response) {
+    let (name, value) = match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE => (RETRY_AFTER, "1"),
+        // Every address takes one method; this one takes another than the others.
+        StatusCode::METHOD_NOT_ALLOWED if path == "/signin" => (ALLOW, "POST"),
+        StatusCode::METHOD_NOT_ALLOWED => (ALLOW, "GET, HEAD"),
+        _ => return,
+    };
+    let value = HeaderValue::from_static(value);
+    response.headers_mut().entry(name).or_insert(value);
 }
 
 /// The path's template, if any route has taken the request. poem-openapi numbers a path's
@@ -54,9 +71,11 @@ fn known(method: &Method) -> &str {
 /// Reads the request's body, if it is not too large.
 ///
 /// # Errors
-/// 413 when it is, 400 when the client goes away half-way.
+/// 413 when it is, 408 when it takes too long, 400 when the client goes away half-way.
 pub async fn read_body(mut request: Request) -> Result<Request> {
-    let body = request.take_body().into_bytes_limit(MAX_BODY).await?;
+    let body = request.take_body().into_bytes_limit(MAX_BODY);
+    let late = |_| Error::from_string("the body takes too long", StatusCode::REQUEST_TIMEOUT);
+    let body = timeout(BODY, body).await.map_err(late)??;
     request.set_body(body);
     Ok(request)
 }

@@ -87,7 +87,7 @@ problems! {
         Unprocessable = 422,
         /// The service failed; its log says why.
         Internal = 500,
-        /// The database is away.
+        /// The database is away, or too many ask at once.
         Unavailable = 503,
     }
 }

@@ -24,6 +24,10 @@ pub struct Query {
     pub q: Option<String>,
 }
 
+/// The most words to search for, and the most characters of them.
+const MOST_WORDS: usize = 32;
+const MOST_CHARACTERS: usize = 300;
+
 impl Query {
     /// The filter that the parameters mean.
     ///
@@ -51,8 +55,26 @@ impl Query {
             to,
             min_sentiment: self.min_sentiment,
             max_sentiment: self.max_sentiment,
-            q: self.q,
+            q: self.q.as_deref().map(words).transpose()?,
         })
+    }
+}
+
+/// The words to search for, each once: every further one costs as much as the first.
+fn words(q: &str) -> Result<String, String> {
+    let too_many = || format!("`q` may have {MOST_WORDS} words and {MOST_CHARACTERS} characters");
+    if q.chars().nth(MOST_CHARACTERS).is_some() {
+        return Err(too_many());
+    }
+    let mut words: Vec<&str> = Vec::new();
+    for word in q.split_whitespace() {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    match words.len() <= MOST_WORDS {
+        true => Ok(words.join(" ")),
+        false => Err(too_many()),
     }
 }
 
@@ -151,6 +173,19 @@ mod tests {
             filter.to.unwrap().to_rfc3339(),
             "2025-03-31T11:00:00.500+00:00"
         );
+    }
+
+    #[test]
+    fn words_are_few_and_each_is_searched_for_once() {
+        assert_eq!(words(" late  parcel late ").unwrap(), "late parcel");
+        assert_eq!(words(&"late ".repeat(60)).unwrap(), "late");
+        assert_eq!(words(&"漢".repeat(300)).unwrap(), "漢".repeat(300));
+        let numbers = |count: u32| (0..count).map(|n| format!("{n} ")).collect::<String>();
+        assert!(words(&numbers(32)).is_ok());
+        for q in [numbers(33), "a".repeat(301)] {
+            let reason = words(&q).unwrap_err();
+            assert_eq!(reason, "`q` may have 32 words and 300 characters");
+        }
     }
 
     #[test]

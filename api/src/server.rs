@@ -1,14 +1,18 @@
 //! Serving the API until the process is told to stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use poem::Server;
-use poem::listener::{Acceptor, Listener, TcpListener};
 use store::Store;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::{ApiSettings, Tokens, app, secret};
+use crate::door::Door;
+use crate::{ApiSettings, Tokens, app, connection, secret};
 
 /// How long requests under way may take to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -20,21 +24,29 @@ const GRACE: Duration = Duration::from_secs(10);
 pub async fn serve(settings: &ApiSettings, store: Store) -> Result<()> {
     let secret = secret::find(settings, std::env::var("JWT_SECRET").ok())?;
     let tokens = Tokens::new(&secret, settings.token_ttl_seconds);
-    let address = (settings.bind.clone(), settings.port);
-    let acceptor = TcpListener::bind(address)
-        .into_acceptor()
+    let listener = TcpListener::bind((settings.bind.as_str(), settings.port))
         .await
         .with_context(|| format!("cannot listen on {}:{}", settings.bind, settings.port))?;
-    for address in acceptor.local_addr() {
-        if let Some(address) = address.as_socket_addr() {
-            tracing::info!("the API is at http://{address}, its documentation at /docs");
+    let address = listener.local_addr()?;
+    tracing::info!("the API is at http://{address}, its documentation at /docs");
+    let (app, mut door) = (Arc::new(app(store, tokens)), Door::new(listener));
+    let (last, connections) = (CancellationToken::new(), TaskTracker::new());
+    let mut stop = std::pin::pin!(stop()?);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            guest = door.next() => {
+                connections.spawn(connection::serve(Arc::clone(&app), guest, last.clone()));
+            }
         }
     }
-    let stop = stop()?;
-    Server::new_with_acceptor(acceptor)
-        .run_with_graceful_shutdown(app(store, tokens), stop, Some(GRACE))
-        .await
-        .context("the server failed")
+    drop(door);
+    last.cancel();
+    connections.close();
+    if timeout(GRACE, connections.wait()).await.is_err() {
+        tracing::warn!("requests that did not end in {GRACE:?} are broken off");
+    }
+    Ok(())
 }
 
 /// Ends at the first SIGTERM or SIGINT.

@@ -1,11 +1,14 @@
 //! Whether the service is well (`/health`) and what it is doing (`/metrics`).
 
-use poem_openapi::payload::{Json, PlainText, Response};
+use poem::Request;
+use poem::http::header::ACCEPT;
+use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use store::Store;
 
-use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::figures::Figures;
+use crate::metrics::Metrics;
 use crate::problem::{Detail, FiguresProblem, INTERNAL};
 use crate::tags::Tag;
 use crate::token::SignedIn;
@@ -61,6 +64,8 @@ pub struct Service {
 #[OpenApi(tag = "Tag::Service")]
 impl Service {
     /// Check the service's health
+    ///
+    /// Whether the API and its database are well; for load balancers and orchestrators.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(&self) -> HealthAnswer {
         match self.store.ping().await {
@@ -75,16 +80,22 @@ impl Service {
 
     /// Get metrics
     ///
-    /// Requests by path, method and status, their latency, and calls by state, in the text
-    /// format that Prometheus reads.
+    /// Requests by path, method and status, their latency, and calls by state, in a text format
+    /// that Prometheus reads: OpenMetrics, if `Accept` asks for it, or its own.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(
         &self,
         _signed_in: SignedIn,
-    ) -> Result<Response<PlainText<String>>, FiguresProblem> {
+        request: &Request,
+    ) -> Result<Figures, FiguresProblem> {
         let counts = self.store.counts().await?;
         let failed = |_| FiguresProblem::Internal(Detail::json(INTERNAL));
         let text = self.metrics.encode(counts).map_err(failed)?;
-        Ok(Response::new(PlainText(text)).header("content-type", CONTENT_TYPE))
+        let accept = request.headers().get_all(ACCEPT).iter();
+        let mut accept = accept.filter_map(|accept| accept.to_str().ok());
+        match accept.any(|accept| accept.contains("application/openmetrics-text")) {
+            true => Ok(Figures::OpenMetrics(text)),
+            false => Ok(Figures::plain(&text)),
+        }
     }
 }

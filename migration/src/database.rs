@@ -15,6 +15,8 @@ use sea_orm_migration::sea_orm::{
 
 /// How long to wait for a free connection, or for the server to come up.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where somebody waits who has less time.
+const ALONE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a SQLite connection waits for another process's write to end.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite readers run side by side; one writer at a time is SQLite's own limit.
@@ -42,6 +44,25 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
     }
 }
 
+/// One connection to the database at `url`, opened when it is needed.
+///
+/// # Errors
+/// When the URL is of neither kind.
+pub fn connect_alone(url: &str) -> Result<DatabaseConnection, DbErr> {
+    match url.split(':').next() {
+        Some("sqlite") => Ok(SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ALONE_TIMEOUT)
+            .connect_lazy_with(sqlite(url)?)
+            .into()),
+        _ => Ok(PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ALONE_TIMEOUT)
+            .connect_lazy_with(postgres(url)?)
+            .into()),
+    }
+}
+
 /// Begins a transaction; on SQLite as the one writer from the start (`BEGIN IMMEDIATE`), since
 /// a reader that turns writer half-way fails when another has written in between.
 ///
@@ -56,16 +77,8 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
 }
 
 async fn connect_sqlite(url: &str) -> Result<DatabaseConnection, DbErr> {
-    let options: SqliteConnectOptions = url.parse().map_err(unreachable_database)?;
+    let options = sqlite(url)?;
     make_directory(options.get_filename())?;
-    // `synchronous` stays at its default, FULL: a task is acknowledged once its write is
-    // committed, so a committed write must outlive a power cut.
-    let options = options
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .foreign_keys(true)
-        .busy_timeout(SQLITE_BUSY_TIMEOUT)
-        .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(SQLITE_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -76,18 +89,33 @@ async fn connect_sqlite(url: &str) -> Result<DatabaseConnection, DbErr> {
 }
 
 async fn connect_postgres(url: &str) -> Result<DatabaseConnection, DbErr> {
-    let options: PgConnectOptions = url.parse().map_err(unreachable_database)?;
-    let options = options
-        .application_name("celeriac")
-        .options(POSTGRES_TIMEOUTS)
-        .disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        .connect_with(postgres(url)?)
         .await
         .map_err(unreachable_database)?;
     Ok(pool.into())
+}
+
+fn sqlite(url: &str) -> Result<SqliteConnectOptions, DbErr> {
+    let options: SqliteConnectOptions = url.parse().map_err(unreachable_database)?;
+    // `synchronous` stays at its default, FULL: a task is acknowledged once its write is
+    // committed, so a committed write must outlive a power cut.
+    Ok(options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .disable_statement_logging())
+}
+
+fn postgres(url: &str) -> Result<PgConnectOptions, DbErr> {
+    let options: PgConnectOptions = url.parse().map_err(unreachable_database)?;
+    Ok(options
+        .application_name("celeriac")
+        .options(POSTGRES_TIMEOUTS)
+        .disable_statement_logging())
 }
 
 fn make_directory(file: &Path) -> Result<(), DbErr> {

@@ -12,7 +12,7 @@ use sea_orm_migration::MigrationStatus;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};
 
-pub use database::{begin, connect};
+pub use database::{begin, connect, connect_alone};
 
 /// An arbitrary but fixed number: the PostgreSQL advisory lock that migrations are run under.
 const MIGRATION_LOCK: i64 = 0x00ce_1e71_ac00;

@@ -34,6 +34,8 @@ pub use settings::StoreSettings;
 pub struct Store {
     /// The pool of connections, to SQLite or to PostgreSQL.
     db: DatabaseConnection,
+    /// A connection for signs of life alone, which waits for nobody.
+    pulse: DatabaseConnection,
     /// Held by the one SQLite transaction of this process that writes; unused on PostgreSQL.
     writing: Arc<Mutex<()>>,
 }
@@ -48,6 +50,7 @@ impl Store {
     pub async fn connect(url: &str) -> Result<Store, StoreError> {
         Ok(Store {
             db: migration::connect(url).await?,
+            pulse: migration::connect_alone(url)?,
             writing: Arc::default(),
         })
     }
@@ -60,12 +63,12 @@ impl Store {
         Ok(migration::up(&self.db).await?)
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, however much else it is asked for.
     ///
     /// # Errors
     /// When there is none.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.db.ping().await?)
+        Ok(self.pulse.ping().await?)
     }
 
     /// Closes the connections, of every clone; whatever is asked afterwards fails.
@@ -73,6 +76,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be told.
     pub async fn close(&self) -> Result<(), StoreError> {
+        self.pulse.close_by_ref().await?;
         Ok(self.db.close_by_ref().await?)
     }
 }

@@ -73,7 +73,7 @@ async fn hostile_searches_find_nothing_and_break_nothing() {
     ] {
         assert_eq!(total(&fixture, &format!("q={q}")).await, 0, "{q}");
     }
-    let long = "late ".repeat(2000);
+    let long = "late ".repeat(60);
     assert_eq!(total(&fixture, &format!("q={long}")).await, 10);
     assert_eq!(total(&fixture, "agent_id=' OR '1'='1").await, 0);
     assert_eq!(total(&fixture, "").await, 10);

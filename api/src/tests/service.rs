@@ -46,9 +46,10 @@ async fn metrics_count_requests_and_calls() {
         .send()
         .await;
     response.assert_status_is_ok();
-    response.assert_content_type(crate::metrics::CONTENT_TYPE);
+    response.assert_content_type("text/plain; version=0.0.4; charset=utf-8");
     let text = response.0.into_body().into_string().await.unwrap();
     for line in [
+        "# TYPE celeriac_api_requests_total counter",
         r#"celeriac_api_requests_total{method="GET",path="/api/v1/calls/{id}",status="200"} 1"#,
         r#"celeriac_api_requests_total{method="GET",path="unmatched",status="404"} 2"#,
         r#"celeriac_api_request_duration_seconds_count{method="GET",path="unmatched"} 2"#,
@@ -57,4 +58,22 @@ async fn metrics_count_requests_and_calls() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics_for_those_who_ask() {
+    let fixture = Fixture::new().await;
+    let response = fixture
+        .client()
+        .get("/metrics")
+        .header("authorization", format!("Bearer {}", fixture.token))
+        .header(
+            "accept",
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+        )
+        .send()
+        .await;
+    response.assert_content_type("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = response.0.into_body().into_string().await.unwrap();
+    assert!(text.ends_with("# EOF\n"), "{text}");
 }
