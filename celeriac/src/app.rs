@@ -55,8 +55,7 @@ impl App {
     /// [`Error::Url`] if the broker's or the backend's address is not one of
     /// Redis.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let options = settings.broker_transport_options.clone();
-        let transport = Arc::new(RedisTransport::new(&settings.broker_url, options)?);
+        let transport = Arc::new(RedisTransport::new(&settings)?);
         let results = settings.result_backend.as_deref().map(|url| {
             let store = RedisResults::new(url, &settings)?;
             Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)

@@ -1,28 +1,32 @@
 //! Connections to Redis, as both the transport and the results open them.
+//!
+//! - [`Server`]: where it is and how it is spoken to; opens a [`Line`]
+//! - [`Line`]: one connection, until it is lost
+//! - [`Connection`]: one after the other
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod address;
+mod progress;
+mod server;
+mod tls;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use ::redis::aio::{
-    AsyncPushSender, ConnectionLike, ConnectionManager, ConnectionManagerConfig,
-    MultiplexedConnection,
-};
-use ::redis::io::tcp::TcpSettings;
-use ::redis::io::tcp::socket2::TcpKeepalive;
+use ::redis::aio::ConnectionLike;
 use ::redis::{
-    Arg, AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
-    make_extension_error,
+    Arg, Cmd, ErrorKind, Pipeline, PushInfo, RedisError, RedisFuture, RedisResult, ServerErrorKind,
+    Value, make_extension_error,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use tokio::time::sleep;
 
-use crate::error::{Error, hide_password};
+use crate::error::Error;
 
-/// redis-rs waits half a second for an answer unless told; a busy server needs more.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection on which nothing is said for so long is probed by the system.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+pub(crate) use server::{Line, Server};
+
 /// A server takes what is smaller, whatever its bounds: the least that Redis
 /// lets `proto-max-bulk-len` be is as much.
 const LARGE: usize = 1 << 20;
@@ -30,124 +34,130 @@ const LARGE: usize = 1 << 20;
 const LOSSES: usize = 3;
 /// The code of what a server does not take, as it seems.
 const TOO_LARGE: &str = "TOOLARGE";
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Pauses before a connection is tried again for a command that waits for it.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
 
-/// A client for `url`, which is a kombu URL: `redis://`, `rediss://`, `redis+socket://`.
-pub(crate) fn client(role: &'static str, url: &str) -> Result<Client, Error> {
-    let refuse = |reason: String| Error::Url {
-        role,
-        url: hide_password(url),
-        reason,
-    };
-    if url.contains(';') {
-        let reason = "a list of servers, for failover, is not supported: name one";
-        return Err(refuse(reason.to_owned()));
-    }
-    let rewritten = match url.split_once("://") {
-        Some(("redis+socket", path)) => format!("redis+unix://{path}"),
-        // kombu's own switches; certificates are always verified here.
-        Some(("rediss", _)) => url.split('?').next().unwrap_or(url).to_owned(),
-        _ => url.to_owned(),
-    };
-    let info = rewritten
-        .as_str()
-        .into_connection_info()
-        .map_err(|error| refuse(error.to_string()))?;
-    let redis = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3);
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
-    let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
-    Client::open(info).map_err(|error| refuse(error.to_string()))
-}
-
-/// A connection that is opened when first used, and again when it is lost or
-/// leaves a command without an answer: a network, or what stands between, may
-/// take everything and say nothing. Cheap to clone.
+/// A connection that is opened when first used, and again when it is lost,
+/// leaves a command without an answer, or is of no use any more. A failure to
+/// open it is nobody's but of those who waited for it: the next command tries
+/// anew. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connection(Arc<Inner>);
 
 struct Inner {
-    client: Client,
-    config: ConnectionManagerConfig,
+    server: Server,
+    pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>,
+    /// What is subscribed to, whichever connection it is.
+    channels: Mutex<BTreeSet<String>>,
     current: Mutex<Current>,
 }
 
-/// The connection in use, and how many there were before.
-#[derive(Clone)]
+/// An attempt that all wait for who need it.
+type Opening = Shared<BoxFuture<'static, RedisResult<Line>>>;
+
+/// The connection in use or being opened, and how many there were before.
+#[derive(Default)]
 struct Current {
-    manager: ConnectionManager,
+    opening: Option<Opening>,
     number: u64,
 }
 
 impl Connection {
-    /// To the server of `client`.
-    pub fn new(client: &Client) -> Result<Self, Error> {
-        Self::with(client, ConnectionManagerConfig::new())
+    /// To a server.
+    pub fn new(server: &Server) -> Self {
+        Self::with(server, None)
     }
 
-    /// As [`new`](Self::new). `pushes` gets what Redis tells without being asked.
-    pub fn with_pushes(client: &Client, pushes: impl AsyncPushSender) -> Result<Self, Error> {
-        let config = ConnectionManagerConfig::new().set_push_sender(pushes);
-        Self::with(client, config.set_automatic_resubscription())
+    /// As [`new`](Self::new). `pushes` gets what Redis tells without being
+    /// asked; what is subscribed to stays so.
+    pub fn with_pushes(server: &Server, pushes: impl Fn(PushInfo) + Send + Sync + 'static) -> Self {
+        Self::with(server, Some(Arc::new(pushes)))
     }
 
-    fn with(client: &Client, config: ConnectionManagerConfig) -> Result<Self, Error> {
-        let config = config
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_max_delay(LONGEST_PAUSE)
-            .set_number_of_retries(3);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
-        Ok(Self(Arc::new(Inner {
-            client: client.clone(),
-            config,
-            current: Mutex::new(Current { manager, number: 0 }),
-        })))
+    fn with(server: &Server, pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>) -> Self {
+        Self(Arc::new(Inner {
+            server: server.clone(),
+            pushes,
+            channels: Mutex::default(),
+            current: Mutex::default(),
+        }))
     }
 
     /// Subscribes to a channel; what it brings is pushed.
     pub async fn subscribe(&self, channel: &str) -> RedisResult<()> {
-        let mut current = self.current();
-        let subscribed = current.manager.subscribe(channel).await;
-        self.trust(current.number, subscribed)
+        lock(&self.0.channels).insert(channel.to_owned());
+        let (number, mut line) = self.line().await?;
+        let subscribed = line.subscribe(channel).await;
+        self.trust(number, subscribed)
     }
 
     /// Ends a subscription.
     pub async fn unsubscribe(&self, channel: &str) -> RedisResult<()> {
-        let mut current = self.current();
-        let unsubscribed = current.manager.unsubscribe(channel).await;
-        self.trust(current.number, unsubscribed)
+        lock(&self.0.channels).remove(channel);
+        let (number, mut line) = self.line().await?;
+        let unsubscribed = line.unsubscribe(channel).await;
+        self.trust(number, unsubscribed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.0
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The connection in use; one is opened if there is none.
+    async fn line(&self) -> RedisResult<(u64, Line)> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let (number, opening) = self.opening();
+            match (opening.await, pauses.next()) {
+                (Ok(line), _) => return Ok((number, line)),
+                // Whoever asked has waited long enough.
+                (Err(error), Some(pause)) if passes(&error) && !error.is_timeout() => {
+                    sleep(*pause).await;
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
     }
 
-    fn current(&self) -> Current {
-        self.lock().clone()
+    /// The attempt that there is, unless it has failed or its connection is lost.
+    fn opening(&self) -> (u64, Opening) {
+        let mut current = lock(&self.0.current);
+        let usable = |opening: &Opening| match opening.peek() {
+            Some(opened) => opened.as_ref().is_ok_and(Line::is_open),
+            None => true,
+        };
+        match current.opening.clone().filter(usable) {
+            Some(opening) => (current.number, opening),
+            None => {
+                let opening = self.open();
+                current.opening = Some(opening.clone());
+                current.number += 1;
+                (current.number, opening)
+            }
+        }
+    }
+
+    /// Begins an attempt, which goes on whether or not somebody waits for it.
+    fn open(&self) -> Opening {
+        let inner = Arc::clone(&self.0);
+        let opening = tokio::spawn(async move { inner.open().await });
+        let opened = opening.map(|opened| match opened {
+            Ok(opened) => opened,
+            Err(gone) => Err(std::io::Error::other(gone).into()),
+        });
+        opened.boxed().shared()
     }
 
     /// An `answer` of the connection of this number. One that did not come in
-    /// time makes the next command take another connection: redis-rs itself
-    /// only replaces those that break.
+    /// time, or tells that the server is not the one to ask, makes the next
+    /// command take another connection.
     fn trust<T>(&self, number: u64, answer: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &answer
-            && error.is_timeout()
+            && (error.is_timeout() || is_useless(error))
         {
-            let mut current = self.lock();
-            let (client, config) = (self.0.client.clone(), self.0.config.clone());
-            if current.number == number
-                && let Ok(manager) = ConnectionManager::new_lazy_with_config(client, config)
-            {
-                let number = number + 1;
-                *current = Current { manager, number };
+            let mut current = lock(&self.0.current);
+            if current.number == number {
+                current.opening = None;
             }
         }
         answer
@@ -161,11 +171,11 @@ impl Connection {
     /// says why only to who reads fast enough.
     async fn send_alone<'a, T>(
         &self,
-        send: impl Fn(MultiplexedConnection) -> RedisFuture<'a, T>,
+        send: impl Fn(Line) -> RedisFuture<'a, T>,
         lost: RedisError,
     ) -> RedisResult<T> {
         for _ in 1..LOSSES {
-            let Ok(connection) = open(&self.0.client).await else {
+            let Ok(connection) = self.0.server.open_and_ask().await else {
                 return Err(lost);
             };
             match send(connection).await {
@@ -194,21 +204,6 @@ fn takes_its_connection_along<'a>(
     error.is_connection_dropped() && arguments.map(size).any(|size| size >= LARGE)
 }
 
-/// A connection that has answered.
-async fn open(client: &Client) -> RedisResult<MultiplexedConnection> {
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&plain())
-        .await?;
-    ::redis::cmd("PING").exec_async(&mut connection).await?;
-    Ok(connection)
-}
-
-/// Asks the server whether it is there.
-pub(crate) async fn ping(client: &Client) -> Result<(), Error> {
-    open(client).await?;
-    Ok(())
-}
-
 /// The class of Python's client that stands for an error.
 pub(crate) fn python_class(error: &RedisError) -> &'static str {
     match error.kind() {
@@ -220,15 +215,49 @@ pub(crate) fn python_class(error: &RedisError) -> &'static str {
     }
 }
 
+impl Inner {
+    async fn open(self: Arc<Self>) -> RedisResult<Line> {
+        let Some(pushes) = self.pushes.clone() else {
+            return self.server.open().await;
+        };
+        let push = move |push: PushInfo| {
+            pushes(push);
+            Ok::<(), ()>(())
+        };
+        let mut line = self.server.open_with_pushes(push).await?;
+        let channels = lock(&self.channels).clone();
+        for channel in channels {
+            line.subscribe(&channel).await?;
+        }
+        tokio::spawn(subscribe_again(Arc::downgrade(&self), line.end()));
+        Ok(line)
+    }
+}
+
+/// Opens a lost connection by which somebody wants to be told of something.
+async fn subscribe_again(inner: Weak<Inner>, end: tokio_util::sync::CancellationToken) {
+    end.cancelled().await;
+    if let Some(inner) = inner.upgrade()
+        && !lock(&inner.channels).is_empty()
+        && let Err(error) = Connection(inner).line().await
+    {
+        tracing::debug!(%error, "cannot subscribe again; the next who waits will");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let mut current = self.current();
-            let answer = current.manager.send_packed_command(command).await;
-            match self.trust(current.number, answer) {
+            let (number, mut line) = self.line().await?;
+            let answer = line.req_packed_command(command).await;
+            match self.trust(number, answer) {
                 Err(error) if takes_its_connection_along(&error, command.args_iter()) => {
-                    let send = |mut connection: MultiplexedConnection| -> RedisFuture<'a, Value> {
-                        Box::pin(async move { connection.req_packed_command(command).await })
+                    let send = |mut alone: Line| -> RedisFuture<'a, Value> {
+                        Box::pin(async move { alone.req_packed_command(command).await })
                     };
                     self.send_alone(send, error).await
                 }
@@ -244,13 +273,12 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut current = self.current();
-            let answers = current.manager.req_packed_commands(pipeline, offset, count);
-            let answers = answers.await;
+            let (number, mut line) = self.line().await?;
+            let answers = line.req_packed_commands(pipeline, offset, count).await;
             let arguments = pipeline.cmd_iter().flat_map(Cmd::args_iter);
-            match self.trust(current.number, answers) {
+            match self.trust(number, answers) {
                 Err(error) if takes_its_connection_along(&error, arguments) => {
-                    let send = |mut alone: MultiplexedConnection| -> RedisFuture<'a, Vec<Value>> {
+                    let send = |mut alone: Line| -> RedisFuture<'a, Vec<Value>> {
                         let answers =
                             async move { alone.req_packed_commands(pipeline, offset, count).await };
                         Box::pin(answers)
@@ -263,7 +291,22 @@ impl ConnectionLike for Connection {
     }
 
     fn get_db(&self) -> i64 {
-        self.0.client.get_connection_info().redis_settings().db()
+        self.0.server.database()
+    }
+}
+
+/// Codes of a server that is there and cannot be worked with: a replica after a
+/// failover, one that loads its data, one that wants another login. Another
+/// connection may lead to another.
+const USELESS: [&str; 4] = ["LOADING", "MASTERDOWN", "NOAUTH", "READONLY"];
+
+/// Whether the connection that this came by is of no use.
+fn is_useless(error: &RedisError) -> bool {
+    match error.clone().into_server_errors() {
+        Some(faults) => faults
+            .iter()
+            .any(|(_, fault)| USELESS.contains(&fault.code())),
+        None => error.code().is_some_and(|code| USELESS.contains(&code)),
     }
 }
 
@@ -316,20 +359,15 @@ pub(crate) async fn time(connection: &mut Connection) -> Result<DateTime<Utc>, E
     Ok(DateTime::UNIX_EPOCH + since_1970)
 }
 
-/// How a connection is set up whose owner opens it again itself.
-pub(crate) fn plain() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LinkOptions;
 
     #[test]
     fn a_list_of_servers_is_refused_without_its_passwords() {
-        let refused = client("broker_url", "redis://:one@a/0;redis://:two@b/0");
+        let url = "redis://:one@a/0;redis://:two@b/0";
+        let refused = Server::new("broker_url", url, &LinkOptions::default());
         let said = refused.err().map(|error| error.to_string());
         let said = said.unwrap_or_default();
         assert!(said.contains("a list of servers"), "{said}");

@@ -10,6 +10,7 @@ mod delivery_mode;
 mod fields;
 mod forms;
 mod known;
+mod link;
 mod literal;
 mod old;
 mod place;
@@ -19,6 +20,7 @@ mod remarks;
 mod result_retries;
 mod routes;
 mod settings;
+mod ssl;
 mod text;
 mod variables;
 mod wording;
@@ -34,6 +36,7 @@ use place::{File, Place};
 use reading::{Owner, Reading};
 
 pub use delivery_mode::DeliveryMode;
+pub(crate) use link::LinkOptions;
 pub use queues::{BindingSetting, ExchangeType, QueueSetting};
 pub(crate) use remarks::remark;
 pub(crate) use result_retries::ResultRetries;
@@ -42,6 +45,7 @@ pub use settings::{
     AcceptContent, BeatScheduler, PublishRetryPolicy, QueueOrder, ResultTransportOptions, Settings,
     TransportOptions, WorkerPool,
 };
+pub use ssl::{CertReqs, SslOptions, UseSsl};
 pub(crate) use variables::CHILD;
 
 /// The file that is read when none is named, if it exists.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::forms::{seconds, some_seconds};
-use super::{DeliveryMode, ExchangeType, QueueSetting, TaskRoutes, forms, queues, remark};
+use super::link::{above_zero, some_above_zero};
+use super::{DeliveryMode, ExchangeType, QueueSetting, TaskRoutes, UseSsl, forms, queues, remark};
 use crate::message::{Compression, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
@@ -22,9 +23,30 @@ pub struct Settings {
     pub broker_url: String,
     /// How the transport uses the broker.
     pub broker_transport_options: TransportOptions,
+    /// Whether the connections to the broker are encrypted, as `rediss://` says.
+    pub broker_use_ssl: UseSsl,
+    /// How long opening a connection to the broker may take.
+    #[serde(deserialize_with = "above_zero")]
+    pub broker_connection_timeout: f64,
+    /// Whether a lost broker is waited for; else the worker ends.
+    pub broker_connection_retry: bool,
+    /// Whether one that is not there at the start is, if this is not the same.
+    pub broker_connection_retry_on_startup: Option<bool>,
+    /// How often it is tried until the worker ends; without bound if not given
+    /// or 0. Celery's default is 100.
+    pub broker_connection_max_retries: Option<u32>,
     /// Where results go; none are kept without it.
     #[serde(deserialize_with = "forms::backend")]
     pub result_backend: Option<String>,
+    /// Whether the connections to the results are encrypted, as `rediss://` says.
+    pub redis_backend_use_ssl: UseSsl,
+    /// How long opening a connection to the results may take.
+    #[serde(deserialize_with = "some_above_zero")]
+    pub redis_socket_connect_timeout: Option<f64>,
+    /// How long an answer about results is waited for while nothing moves;
+    /// 10 if not given, where Celery has 120.
+    #[serde(deserialize_with = "some_above_zero")]
+    pub redis_socket_timeout: Option<f64>,
     /// Lifetime of a result; 0 keeps it for ever.
     #[serde(deserialize_with = "seconds")]
     pub result_expires: f64,
@@ -219,7 +241,15 @@ impl Default for Settings {
         Self {
             broker_url: "redis://127.0.0.1:6379/0".to_owned(),
             broker_transport_options: TransportOptions::default(),
+            broker_use_ssl: UseSsl::default(),
+            broker_connection_timeout: 4.0,
+            broker_connection_retry: true,
+            broker_connection_retry_on_startup: None,
+            broker_connection_max_retries: None,
             result_backend: None,
+            redis_backend_use_ssl: UseSsl::default(),
+            redis_socket_connect_timeout: None,
+            redis_socket_timeout: None,
             result_expires: 86_400.0,
             result_failure_expires: None,
             result_backend_transport_options: ResultTransportOptions::default(),
@@ -310,6 +340,15 @@ pub struct TransportOptions {
     pub global_keyprefix: String,
     /// In which order queues are read.
     pub queue_order_strategy: QueueOrder,
+    /// How long an answer is waited for while nothing moves; 10 if not given.
+    #[serde(deserialize_with = "some_above_zero")]
+    pub socket_timeout: Option<f64>,
+    /// How long opening a connection may take; `broker_connection_timeout` if
+    /// not given.
+    #[serde(deserialize_with = "some_above_zero")]
+    pub socket_connect_timeout: Option<f64>,
+    /// What connections are called in `CLIENT LIST`.
+    pub client_name: Option<String>,
     /// How long the messages of a worker that died without a word stay with
     /// it. Celeriac's own; Python workers wait for `visibility_timeout`.
     #[serde(deserialize_with = "seconds")]
@@ -324,6 +363,9 @@ impl Default for TransportOptions {
             sep: "\u{6}\u{16}".to_owned(),
             global_keyprefix: String::new(),
             queue_order_strategy: QueueOrder::RoundRobin,
+            socket_timeout: None,
+            socket_connect_timeout: None,
+            client_name: None,
             worker_lease: 30.0,
         }
     }

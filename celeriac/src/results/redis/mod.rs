@@ -11,19 +11,19 @@ mod keys;
 mod storing;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ::redis::{AsyncCommands, FromRedisValue, PushInfo, PushKind};
 use async_trait::async_trait;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Codec, ResultStore, TaskMeta, states};
 use crate::batcher::Batcher;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::redis_link::{self, Connection};
+use crate::redis_link::{Connection, Server};
 use chord::ChordScripts;
 use keys::ResultKeys;
 use storing::{Storing, ToStore};
@@ -40,7 +40,7 @@ type Waiters = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
 
 /// Celery's Redis backend.
 pub struct RedisResults {
-    client: ::redis::Client,
+    server: Server,
     connection: Connection,
     /// Seconds that a result lives; 0 for ever.
     expires: u64,
@@ -51,42 +51,40 @@ pub struct RedisResults {
     storing: Batcher<Storing>,
     chords: ChordScripts,
     /// The connection that subscribes; opened for the first who waits.
-    subscriber: OnceCell<Connection>,
+    subscriber: OnceLock<Connection>,
     waiters: Waiters,
 }
 
 impl RedisResults {
     /// Results at `url`, as the settings say; connects when first used.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if it is not an address of Redis.
     pub fn new(url: &str, settings: &Settings) -> Result<Self, Error> {
-        let client = redis_link::client("result_backend", url)?;
-        let connection = Connection::new(&client)?;
+        let server = Server::new("result_backend", url, &settings.result_link())?;
+        let connection = Connection::new(&server);
         let expires = settings.result_expires;
         let failures_expire = settings.result_failure_expires.unwrap_or(expires);
         let options = &settings.result_backend_transport_options;
         Ok(Self {
             storing: Batcher::new(Storing::new(connection.clone())),
             connection,
-            client,
+            server,
             expires: expires as u64,
             failures_expire: failures_expire as u64,
             codec: Codec::of(settings),
             keys: ResultKeys::new(&options.global_keyprefix),
             chords: ChordScripts::default(),
-            subscriber: OnceCell::new(),
+            subscriber: OnceLock::new(),
             waiters: Waiters::default(),
         })
     }
 
-    async fn subscriber(&self) -> Result<Connection, Error> {
-        let open = || async {
+    fn subscriber(&self) -> &Connection {
+        self.subscriber.get_or_init(|| {
             let waiters = Arc::clone(&self.waiters);
-            let wake = move |push: PushInfo| {
-                wake(&waiters, &push);
-                Ok::<(), ()>(())
-            };
-            Connection::with_pushes(&self.client, wake)
-        };
-        Ok(self.subscriber.get_or_try_init(open).await?.clone())
+            Connection::with_pushes(&self.server, move |push| wake(&waiters, &push))
+        })
     }
 
     /// Whether what is stored is a success; what nobody can read is none.
@@ -169,7 +167,7 @@ impl ResultStore for RedisResults {
             let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(waiters.entry(key.clone()).or_default())
         };
-        let subscriber = self.subscriber().await?;
+        let subscriber = self.subscriber();
         subscriber.subscribe(&key).await?;
         let found = self.wait_for(task_id, deadline, &news).await;
         let last = {
@@ -189,7 +187,8 @@ impl ResultStore for RedisResults {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        redis_link::ping(&self.client).await
+        self.server.open_and_ask().await?;
+        Ok(())
     }
 
     async fn forget(&self, task_id: &str) -> Result<(), Error> {

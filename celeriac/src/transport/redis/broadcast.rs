@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{AsyncCommands, Client};
+use ::redis::AsyncCommands;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ use super::fanout::listen;
 use super::keys::Keys;
 use crate::error::Error;
 use crate::message::Envelope;
-use crate::redis_link::Connection;
+use crate::redis_link::{Connection, Server};
 use crate::transport::Broadcast;
 
 /// A start waits so long for the subscription. What is published before it is
@@ -127,7 +127,7 @@ impl RedisTransport {
         let (exchange, key) = (&broadcast.exchange, &broadcast.routing_key);
         let channel = self.keys.channel(exchange, &key.replace('#', "*"));
         let relay = Relay {
-            client: self.client.clone(),
+            server: self.server.clone(),
             connection: self.connection(),
             keys: self.keys.clone(),
             queue: Arc::clone(&broadcast.queue),
@@ -144,7 +144,7 @@ impl RedisTransport {
 
 /// Puts what a channel brings into a queue.
 struct Relay {
-    client: Client,
+    server: Server,
     connection: Connection,
     keys: Keys,
     queue: Arc<str>,
@@ -154,7 +154,7 @@ impl Relay {
     async fn run(self, channel: String, subscribed: Arc<Notify>) {
         let (sender, heard) = unbounded_channel();
         let hear = |payload| drop(sender.send(payload));
-        let listening = listen(self.client.clone(), channel, &subscribed, hear);
+        let listening = listen(self.server.clone(), channel, &subscribed, hear);
         tokio::join!(listening, self.fill(heard));
     }
 

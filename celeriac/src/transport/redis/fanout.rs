@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ::redis::{Client, FromRedisValue, PushInfo, PushKind};
+use ::redis::{FromRedisValue, PushInfo, PushKind};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -16,7 +16,7 @@ use super::RedisTransport;
 use super::notice::{decode, encode};
 use super::replies::ReplyQueue;
 use crate::error::Error;
-use crate::redis_link;
+use crate::redis_link::Server;
 use crate::transport::{Fanout, Notice, Subscription};
 
 /// A connection on which nothing is heard for so long is asked whether it is
@@ -39,13 +39,13 @@ pub(super) fn hand_over(listener: &UnboundedSender<Notice>, payload: &[u8]) {
 /// Listens until it is dropped, through any number of connections: `hear` gets
 /// each message as it was sent, `subscribed` is told whenever it begins.
 pub(super) async fn listen(
-    client: Client,
+    server: Server,
     channel: String,
     subscribed: &Notify,
     hear: impl Fn(Vec<u8>),
 ) {
     loop {
-        if let Err(error) = listen_once(&client, &channel, subscribed, &hear).await {
+        if let Err(error) = listen_once(&server, &channel, subscribed, &hear).await {
             tracing::debug!(%error, channel, "subscription lost; subscribing again");
         }
         sleep(PAUSE).await;
@@ -53,25 +53,22 @@ pub(super) async fn listen(
 }
 
 async fn listen_once(
-    client: &Client,
+    server: &Server,
     channel: &str,
     subscribed: &Notify,
     hear: &impl Fn(Vec<u8>),
 ) -> Result<(), Error> {
     let (sender, mut pushes) = unbounded_channel();
-    let config = redis_link::plain().set_push_sender(sender);
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+    let mut line = server.open_with_pushes(sender).await?;
     if channel.contains('*') {
-        connection.psubscribe(channel).await?;
+        line.psubscribe(channel).await?;
     } else {
-        connection.subscribe(channel).await?;
+        line.subscribe(channel).await?;
     }
     subscribed.notify_one();
     loop {
         match timeout(PROBE, pushes.recv()).await {
-            Err(_) => ::redis::cmd("PING").exec_async(&mut connection).await?,
+            Err(_) => ::redis::cmd("PING").exec_async(&mut line).await?,
             Ok(Some(push)) if push.kind != PushKind::Disconnection => {
                 payload(&push).into_iter().for_each(hear);
             }
@@ -102,11 +99,11 @@ impl Fanout for RedisTransport {
     fn subscribe(&self, exchange: &str, routing_key: &str) -> Subscription {
         let channel = self.keys.channel(exchange, &routing_key.replace('#', "*"));
         let (subscription, listener, end) = Subscription::new();
-        let client = self.client.clone();
+        let server = self.server.clone();
         tokio::spawn(async move {
             let hear = |payload: Vec<u8>| hand_over(&listener, &payload);
             let subscribed = Notify::new();
-            end.run_until_cancelled(listen(client, channel, &subscribed, hear))
+            end.run_until_cancelled(listen(server, channel, &subscribed, hear))
                 .await;
         });
         subscription
@@ -137,7 +134,7 @@ impl Fanout for RedisTransport {
             key: self.keys.queue(&name, 0),
             member: self.keys.binding(routing_key, &name),
             table,
-            client: self.client.clone(),
+            server: self.server.clone(),
             connection: self.connection(),
         };
         let life = (expires * 2).max(BINDING_TTL);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Script};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
@@ -16,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::keys::Keys;
 use super::{Delivery, Own, RedisTransport};
 use crate::error::Error;
-use crate::redis_link;
+use crate::redis_link::Line;
 
 /// Most messages that one script takes; Lua's `unpack` has its bounds.
 const BATCH: usize = 256;
@@ -58,7 +57,7 @@ return out
 
 /// The connection that takes messages.
 pub(super) struct Fetcher {
-    connection: MultiplexedConnection,
+    connection: Line,
     /// What Redis tells without being asked.
     pushes: UnboundedReceiver<PushInfo>,
     keys: Keys,
@@ -69,11 +68,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     pub async fn connect(transport: &RedisTransport) -> Result<Self, Error> {
         let (sender, pushes) = unbounded_channel();
-        let config = redis_link::plain().set_push_sender(sender);
-        let mut connection = transport
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let mut connection = transport.server.open_with_pushes(sender).await?;
         redis::cmd("CLIENT")
             .arg(&["TRACKING", "ON"])
             .exec_async(&mut connection)

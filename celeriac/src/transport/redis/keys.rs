@@ -1,9 +1,9 @@
 //! The names of kombu's keys.
 
-use redis::Client;
 use regex::Regex;
 
 use crate::config::{ExchangeType, QueueOrder, TransportOptions};
+use crate::redis_link::Server;
 use crate::transport::{Binding, Broadcast, Outgoing};
 
 /// What is between the parts of a note of Celeriac's own.
@@ -21,10 +21,9 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Of the database that `client` connects to.
-    pub fn of(client: &Client, options: &TransportOptions) -> Self {
-        let database = client.get_connection_info().redis_settings().db();
-        Self::new(database, options)
+    /// Of the server's database.
+    pub fn of(server: &Server, options: &TransportOptions) -> Self {
+        Self::new(server.database(), options)
     }
 
     fn new(database: i64, options: &TransportOptions) -> Self {

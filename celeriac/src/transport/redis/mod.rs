@@ -37,16 +37,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ::redis::Client;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{Binding, Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::batcher::Batcher;
-use crate::config::TransportOptions;
+use crate::config::{Settings, TransportOptions};
 use crate::error::Error;
-use crate::redis_link::{self, Connection};
+use crate::redis_link::{Connection, Server};
 
 use ack::Acks;
 use broadcast::Heard;
@@ -57,7 +56,7 @@ pub use schedule::RedisSchedule;
 
 /// Celery's broker on Redis 6.2 or newer.
 pub struct RedisTransport {
-    client: Client,
+    server: Server,
     /// Carries everything but fetches; opens itself again.
     connection: Connection,
     acks: Batcher<Acks>,
@@ -103,9 +102,12 @@ impl Held {
 }
 
 impl RedisTransport {
-    /// A transport to `url`; connects when first used.
-    pub fn new(url: &str, options: TransportOptions) -> Result<Self, Error> {
-        let client = redis_link::client("broker_url", url)?;
+    /// A transport to the broker of `settings`; connects when first used.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if its address is not one of Redis.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let server = Server::new("broker_url", &settings.broker_url, &settings.broker_link())?;
         let own = Own {
             worker: Uuid::new_v4().simple().to_string(),
             turns: AtomicUsize::new(0),
@@ -113,25 +115,26 @@ impl RedisTransport {
             suspects: Mutex::default(),
             heard: Mutex::default(),
         };
-        Self::of(client, options, Arc::new(own))
+        let options = settings.broker_transport_options.clone();
+        Ok(Self::of(server, options, Arc::new(own)))
     }
 
-    fn of(client: Client, options: TransportOptions, own: Arc<Own>) -> Result<Self, Error> {
-        let connection = Connection::new(&client)?;
-        let keys = Keys::of(&client, &options);
+    fn of(server: Server, options: TransportOptions, own: Arc<Own>) -> Self {
+        let connection = Connection::new(&server);
+        let keys = Keys::of(&server, &options);
         let acks = Acks {
             connection: connection.clone(),
             keys: keys.clone(),
         };
-        Ok(Self {
+        Self {
             acks: Batcher::new(acks),
             connection,
-            client,
+            server,
             keys,
             options,
             fetcher: Mutex::new(None),
             own,
-        })
+        }
     }
 
     fn connection(&self) -> Connection {
@@ -143,7 +146,7 @@ impl RedisTransport {
 impl Transport for RedisTransport {
     fn apart(&self) -> Result<Arc<dyn Transport>, Error> {
         let own = Arc::clone(&self.own);
-        let apart = Self::of(self.client.clone(), self.options.clone(), own)?;
+        let apart = Self::of(self.server.clone(), self.options.clone(), own);
         Ok(Arc::new(apart))
     }
 
@@ -255,7 +258,8 @@ impl Transport for RedisTransport {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        redis_link::ping(&self.client).await
+        self.server.open_and_ask().await?;
+        Ok(())
     }
 
     fn held(&self) -> usize {

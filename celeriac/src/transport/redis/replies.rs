@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use ::redis::{AsyncCommands, Client};
+use ::redis::AsyncCommands;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::fanout::{PAUSE, hand_over};
 use crate::error::Error;
-use crate::redis_link::{self, Connection};
+use crate::redis_link::{self, Connection, Server};
 use crate::transport::Notice;
 
-/// How long one blocking read of a reply list lasts; shorter than the
-/// connection's response time-out.
-const BLOCK: f64 = 1.0;
+/// How long one blocking read of a reply list lasts; shorter than an answer is
+/// waited for.
+const BLOCK: Duration = Duration::from_secs(1);
 
 /// A list of replies that is being read.
 pub(super) struct ReplyQueue {
@@ -22,7 +22,7 @@ pub(super) struct ReplyQueue {
     /// The exchange's bindings, and the queue's among them.
     pub table: String,
     pub member: String,
-    pub client: Client,
+    pub server: Server,
     /// Of the transport; outlives the one that reads.
     pub connection: Connection,
 }
@@ -65,13 +65,10 @@ impl ReplyQueue {
         &self,
         listener: &UnboundedSender<Notice>,
     ) -> Result<(), Error> {
-        let config = redis_link::plain();
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let mut line = self.server.open().await?;
+        let block = BLOCK.min(self.server.patience() / 2).as_secs_f64();
         loop {
-            let reply: Option<(String, Vec<u8>)> = connection.brpop(&self.key, BLOCK).await?;
+            let reply: Option<(String, Vec<u8>)> = line.brpop(&self.key, block).await?;
             if let Some((_, payload)) = reply {
                 hand_over(listener, &payload);
             }

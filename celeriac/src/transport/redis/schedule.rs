@@ -26,7 +26,7 @@ use super::keys::Keys;
 use crate::canvas::new_id;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::redis_link::{self, Connection};
+use crate::redis_link::{self, Connection, Server};
 use crate::schedule::{Change, Lead, Memory, ScheduleStore, Turn};
 
 /// `KEYS`: leader, reigns, revision. `ARGV`: this beat, the lease in
@@ -103,10 +103,10 @@ impl RedisSchedule {
     /// # Errors
     /// [`Error::Url`] if the broker's address is not one of Redis.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let client = redis_link::client("broker_url", &settings.broker_url)?;
+        let server = Server::new("broker_url", &settings.broker_url, &settings.broker_link())?;
         Ok(Self {
-            connection: Connection::new(&client)?,
-            keys: Keys::of(&client, &settings.broker_transport_options),
+            connection: Connection::new(&server),
+            keys: Keys::of(&server, &settings.broker_transport_options),
             beat: new_id(),
             lease: settings.lease(),
             lead: Script::new(LEAD),
