@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::message::isoformat;
 use crate::message::repr;
 use crate::task::Task;
 use crate::worker::Shared;
@@ -22,9 +21,11 @@ pub(super) fn reserved(shared: &Shared) -> Result<Answer, Refusal> {
 }
 
 pub(super) fn scheduled(shared: &Shared) -> Result<Answer, Refusal> {
+    let zone = shared.app.settings().timezone.unwrap_or_default();
     let info = |held: &Held| {
+        let [eta, _] = held.request().headers().times(zone);
         json!({
-            "eta": held.request().eta.as_ref().map(isoformat),
+            "eta": eta,
             // Of Celery's timer.
             "priority": 6,
             "request": held.info(false),

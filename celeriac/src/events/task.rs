@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::message::isoformat;
 use crate::task::Request;
 
 /// What has become of a request. The fields are those that Celery sends, in
@@ -114,6 +113,7 @@ impl<'a> About<'a> {
 impl<'a> Received<'a> {
     fn of(request: &'a Request) -> Self {
         let headers = request.headers();
+        let [eta, expires] = headers.times(chrono_tz::UTC);
         let shadow = headers.shadow.as_deref().filter(|name| !name.is_empty());
         Self {
             name: shadow.unwrap_or(&headers.task),
@@ -122,8 +122,8 @@ impl<'a> Received<'a> {
             root_id: headers.root_id.as_deref(),
             parent_id: headers.parent_id.as_deref(),
             retries: headers.retries,
-            eta: request.eta.as_ref().map(isoformat),
-            expires: request.expires.as_ref().map(isoformat),
+            eta,
+            expires,
         }
     }
 }

@@ -85,6 +85,12 @@ impl Headers {
         read_instant("eta", self.eta.as_deref())
     }
 
+    /// `eta` and `expires` as Python shows them: at the offsets that the sender
+    /// gave them, in `zone` if it gave none.
+    pub(crate) fn times(&self, zone: chrono_tz::Tz) -> [Option<String>; 2] {
+        [&self.eta, &self.expires].map(|text| instant::shown(text.as_deref()?, zone))
+    }
+
     /// The header `expires` as an instant.
     pub fn expires(&self) -> Result<Option<DateTime<Utc>>, DecodeError> {
         read_instant("expires", self.expires.as_deref())

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use chrono::format::{DelayedFormat, StrftimeItems};
 use chrono::{
-    DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, TimeDelta, TimeZone,
-    Timelike, Utc, Weekday,
+    DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, TimeDelta,
+    TimeZone, Timelike, Utc, Weekday,
 };
 use regex::{Captures, Regex};
 
@@ -47,6 +47,27 @@ pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
     let local = date(&found)?.and_time(chrono::NaiveTime::MIN);
     let local = local.checked_add_signed(time(&found)?)?;
     zoned(&found, local)
+}
+
+/// The instant in a text as Python shows it: at the offset that the text names,
+/// else in `zone`.
+pub(super) fn shown(text: &str, zone: chrono_tz::Tz) -> Option<String> {
+    let instant = parse(text)?;
+    Some(match offset(text) {
+        Some(offset) => isoformat(&instant.with_timezone(&offset)),
+        None => isoformat(&instant.with_timezone(&zone)),
+    })
+}
+
+fn offset(text: &str) -> Option<FixedOffset> {
+    if text.ends_with(['Z', 'z']) {
+        return FixedOffset::east_opt(0);
+    }
+    let found = ISO_8601.captures(text)?;
+    let sign = found.name("sign")?.as_str();
+    let (hours, minutes) = (number(&found, "hours")?, number(&found, "minutes"));
+    let seconds = i32::try_from((hours * 60 + minutes.unwrap_or(0)) * 60).ok()?;
+    FixedOffset::east_opt(if sign == "-" { -seconds } else { seconds })
 }
 
 fn number(found: &Captures<'_>, group: &str) -> Option<u32> {
@@ -112,6 +133,20 @@ mod tests {
             assert_eq!(isoformat(&DateTime::parse_from_rfc3339(exact)?), written);
         }
         Ok(())
+    }
+
+    #[test]
+    fn an_instant_is_shown_where_it_was_meant() {
+        let tokyo = chrono_tz::Asia::Tokyo;
+        for (text, seen) in [
+            ("2001-02-03T04:05:06", "2001-02-03T13:05:06+09:00"),
+            ("2001-02-03T04:05:06.5Z", "2001-02-03T04:05:06.500000+00:00"),
+            ("2001-02-03T04:05:06-02:30", "2001-02-03T04:05:06-02:30"),
+            ("2001-02-03T04+0530", "2001-02-03T04:00:00+05:30"),
+        ] {
+            assert_eq!(shown(text, tokyo).as_deref(), Some(seen), "{text}");
+        }
+        assert_eq!(shown("tomorrow", tokyo), None);
     }
 
     /// What `dateutil.parser.isoparse` of dateutil 2.9 makes of each.
