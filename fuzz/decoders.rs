@@ -2,7 +2,7 @@
 //! cargo-fuzz, the runner for stable Rust and the property tests.
 
 use celeriac::control::Command;
-use celeriac::message::{Compression, Envelope, Headers, Serializer};
+use celeriac::message::{Compression, Envelope, Headers, Serializer, to_value};
 use celeriac::results::{Codec, TaskMeta};
 use celeriac::transport::redis::decode_notice;
 use celeriac::{Settings, Signature};
@@ -82,7 +82,7 @@ impl Decoder {
     /// Something that it reads, to be mutated.
     pub fn seeds(self) -> Vec<Vec<u8>> {
         let body = json!([
-            [1, -2.5e300, null, "é🦀", {"__type__": "bytes", "__value__": "x"}],
+            [1, -2.5e300, to_value(&f64::NEG_INFINITY).ok(), to_value(&i128::MIN).ok(), null, "é🦀", {"__type__": "bytes", "__value__": "x"}],
             {"y": [true, {"z": []}]},
             {"callbacks": [signature()], "errbacks": null, "chain": [signature()], "chord": null}
         ]);
@@ -104,8 +104,15 @@ impl Decoder {
                 .collect(),
             Self::Headers => vec![HEADERS.into(), br#"{"eta":"2001-W05-6T24:00+02"}"#.to_vec()],
             Self::Signature => vec![signature().to_string().into_bytes()],
-            Self::Json => vec![written(Serializer::Json)],
-            Self::Msgpack => vec![written(Serializer::Msgpack)],
+            Self::Json => vec![
+                written(Serializer::Json),
+                b"[NaN, -Infinity, 1e999, 18446744073709551616, {\"a\": \"\\\"NaN\"}]".to_vec(),
+                [b"[".repeat(500), b"]".repeat(500)].concat(),
+            ],
+            Self::Msgpack => vec![
+                written(Serializer::Msgpack),
+                [b"\x91".repeat(500), b"\xcb\x7f\xf0\0\0\0\0\0\0".to_vec()].concat(),
+            ],
             Self::Yaml => vec![written(Serializer::Yaml), yaml.into()],
             Self::Compressed => METHODS
                 .into_iter()

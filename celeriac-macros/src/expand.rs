@@ -253,9 +253,12 @@ impl<'a> Definition<'a> {
             {
                 type Missing = (#(#missing,)*);
 
-                fn values(self) -> ::std::vec::Vec<::celeriac::task::Value> {
+                fn fill(
+                    self,
+                    signature: ::celeriac::Signature,
+                ) -> ::celeriac::Signature {
                     let (#(#locals,)*) = self;
-                    ::std::vec![#(::celeriac::task::value(#locals)),*]
+                    signature #(.arg(#locals))*
                 }
             }
         }

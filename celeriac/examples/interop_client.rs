@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use celeriac::control::Control;
+use celeriac::message::Serializer;
 use celeriac::{App, AsyncResult, Config, Signature};
 use futures::StreamExt;
 use serde::Deserialize;
@@ -89,6 +90,13 @@ fn tuples(results: &[AsyncResult]) -> Value {
     results.iter().map(AsyncResult::as_tuple).collect()
 }
 
+/// As Python reads it.
+fn write(answer: &Value) -> anyhow::Result<()> {
+    let answer = Serializer::Json.dumps(answer)?;
+    println!("{}", String::from_utf8(answer)?);
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let path = std::env::args()
@@ -98,10 +106,11 @@ async fn main() -> anyhow::Result<()> {
     let app = App::new(config.settings().clone())?;
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await? {
-        let order: Order = serde_json::from_str(&line).context(line)?;
+        let order: Value = Serializer::Json.loads(line.as_bytes()).context(line)?;
+        let order: Order = serde_json::from_value(order)?;
         match order.follow(&app).await {
-            Ok(answer) => println!("{}", json!({"answer": answer})),
-            Err(error) => println!("{}", json!({"error": error.to_string()})),
+            Ok(answer) => write(&json!({"answer": answer}))?,
+            Err(error) => write(&json!({"error": error.to_string()}))?,
         }
     }
     Ok(())

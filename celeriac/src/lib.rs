@@ -48,6 +48,7 @@ pub mod results;
 mod routing;
 pub mod schedule;
 mod sending;
+mod stack;
 pub mod stubs;
 pub mod task;
 pub mod trace;

@@ -11,6 +11,7 @@ use crate::canvas::{Canvas, Options, Signature};
 use crate::config::{ExchangeType, Route};
 use crate::error::Error;
 use crate::message::Envelope;
+use crate::message::lenient::as_text;
 use crate::queue_table::{Queue, QueueTable};
 use crate::transport::Outgoing;
 
@@ -87,8 +88,8 @@ impl Destination {
 /// The name that an option says: kombu's `Exchange` may be there as a dict.
 fn name(options: &Map<String, Value>, option: &str) -> Option<String> {
     let value = options.get(option)?;
-    let name = value.get("name").unwrap_or(value).as_str()?;
-    Some(name.to_owned()).filter(|name| !name.is_empty())
+    let name = as_text(value.get("name").unwrap_or(value).clone())?;
+    Some(name).filter(|name| !name.is_empty())
 }
 
 /// An option that must be what it says that it is.

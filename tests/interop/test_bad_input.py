@@ -59,9 +59,8 @@ def test_an_undecodable_body_is_kept(rust, refused, body):
     assert letter["payload"] == raw
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"], ids=ascii)
-def test_what_only_python_has_is_kept(rust, refused, value):
-    result = rust.send("identity", value)
+def test_what_only_python_has_is_kept(rust, refused):
+    result = rust.send("identity", "\ud800")
     letter = refused()
     assert letter["reason"].startswith("cannot de")
     assert json.loads(letter["payload"])["headers"]["id"] == result.id

@@ -2,7 +2,8 @@
 
 use celeriac::Failure;
 use celeriac::message::typed::{Bytes, Typed};
-use serde::Deserialize;
+use celeriac::message::{from_value, to_value};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// `x + y`
@@ -15,7 +16,7 @@ pub fn add(x: &Value, y: &Value) -> Result<Value, Failure> {
             kind(x),
             kind(y)
         ))),
-        _ => arithmetic("+", x, y, i64::checked_add, |x, y| x + y),
+        _ => arithmetic("+", x, y, i128::checked_add, |x, y| x + y),
     }
 }
 
@@ -28,7 +29,7 @@ pub fn mul(x: &Value, y: &Value) -> Result<Value, Failure> {
         (Value::Array(list), count) | (count, Value::Array(list)) => {
             Ok(vec![list.as_slice(); repetitions(count)?].concat().into())
         }
-        _ => arithmetic("*", x, y, i64::checked_mul, |x, y| x * y),
+        _ => arithmetic("*", x, y, i128::checked_mul, |x, y| x * y),
     }
 }
 
@@ -67,22 +68,26 @@ fn arithmetic(
     operator: &str,
     x: &Value,
     y: &Value,
-    whole: fn(i64, i64) -> Option<i64>,
+    whole: fn(i128, i128) -> Option<i128>,
     real: fn(f64, f64) -> f64,
 ) -> Result<Value, Failure> {
-    if let (Some(x), Some(y)) = (integer(x), integer(y))
-        && let Some(result) = whole(x, y)
-    {
-        return Ok(result.into());
+    if let (Some(x), Some(y)) = (integer(x), integer(y)) {
+        let result = whole(x, y);
+        let result = result.ok_or_else(|| Failure::new("OverflowError", "int too large"))?;
+        return value(result);
     }
     match (number(x), number(y)) {
-        (Some(x), Some(y)) => Ok(real(x, y).into()),
+        (Some(x), Some(y)) => value(real(x, y)),
         _ => Err(type_error(format!(
             "unsupported operand type(s) for {operator}: '{}' and '{}'",
             kind(x),
             kind(y)
         ))),
     }
+}
+
+fn value(number: impl Serialize) -> Result<Value, Failure> {
+    to_value(&number).map_err(|error| Failure::new("OverflowError", error.to_string()))
 }
 
 fn repetitions(count: &Value) -> Result<usize, Failure> {
@@ -96,12 +101,13 @@ fn repetitions(count: &Value) -> Result<usize, Failure> {
 }
 
 /// Python's booleans are integers.
-fn integer(x: &Value) -> Option<i64> {
-    x.as_i64().or_else(|| x.as_bool().map(i64::from))
+fn integer(x: &Value) -> Option<i128> {
+    from_value(x).ok().or_else(|| x.as_bool().map(i128::from))
 }
 
 fn number(x: &Value) -> Option<f64> {
-    x.as_f64()
+    from_value(x)
+        .ok()
         .or_else(|| x.as_bool().map(|x| f64::from(u8::from(x))))
 }
 

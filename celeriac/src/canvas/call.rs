@@ -53,10 +53,7 @@ impl<M, T> Call<M, T> {
 
     /// A call of the task `D`.
     pub fn of<D: Define<Output = T>, G: Given<D, Missing = M>>(arguments: G) -> Self {
-        Self::new(Signature {
-            args: arguments.values(),
-            ..Signature::new(D::name())
-        })
+        Self::new(arguments.fill(Signature::new(D::name())))
     }
 
     /// The same call, which takes nothing from the one before it.

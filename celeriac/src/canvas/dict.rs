@@ -1,15 +1,18 @@
 //! Celery's dict form of a signature: what stands in messages.
 
+use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Map, Value};
 
 use super::{Canvas, Options, Signature};
-use crate::message::lenient::{is_set, null_as_default};
+use crate::message::json;
+use crate::message::lenient::{is_set, name, null_as_default, text};
 
 /// The dict as it is written, before its composition has been understood.
 #[derive(Deserialize)]
 struct Dict {
+    #[serde(deserialize_with = "name")]
     task: String,
     #[serde(default, deserialize_with = "null_as_default")]
     args: Vec<Value>,
@@ -17,7 +20,7 @@ struct Dict {
     kwargs: Map<String, Value>,
     #[serde(default, deserialize_with = "null_as_default")]
     options: Options,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     subtask_type: Option<String>,
     #[serde(default, deserialize_with = "is_set")]
     immutable: bool,
@@ -52,17 +55,18 @@ impl<'de> Deserialize<'de> for Signature {
             options: dict.options,
             canvas,
             extra: dict.extra,
+            unfit: None,
         })
     }
 }
 
-fn take<T: for<'de> Deserialize<'de>, E: de::Error>(
+fn take<T: DeserializeOwned, E: de::Error>(
     kwargs: &mut Map<String, Value>,
     name: &str,
 ) -> Result<Option<T>, E> {
     let value = kwargs.remove(name).filter(|value| !value.is_null());
     value
-        .map(serde_json::from_value)
+        .map(|value| json::from_value(&value))
         .transpose()
         .map_err(|error| E::custom(format!("{name}: {error}")))
 }
@@ -89,6 +93,9 @@ fn header<E: de::Error>(kwargs: &mut Map<String, Value>) -> Result<Vec<Signature
 
 impl Serialize for Signature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(reason) = &self.unfit {
+            return Err(ser::Error::custom(reason));
+        }
         let mut dict = serializer.serialize_map(None)?;
         dict.serialize_entry("task", &self.task)?;
         dict.serialize_entry("args", &self.args)?;

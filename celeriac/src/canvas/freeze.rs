@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::compose::{chord, push_new};
 use super::promise::{Handle, Promises, new_id};
 use super::{Canvas, Options, Signature};
+use crate::stack::with_room;
 
 /// Where a signature stands in the canvas around it.
 #[derive(Clone, Debug, Default)]
@@ -44,12 +45,12 @@ impl Promises {
     /// Gives `signature` and all that it is composed of their ids. What has one
     /// keeps it.
     pub fn freeze(&mut self, signature: &mut Signature, place: Place) -> Handle {
-        match &mut signature.canvas {
+        with_room(|| match &mut signature.canvas {
             Canvas::Chain(_) => self.freeze_chain(signature, place),
             Canvas::Group(_) => self.freeze_group(signature, place),
             Canvas::Chord { .. } => self.freeze_chord(signature, place),
             _ => self.freeze_task(&mut signature.options, place),
-        }
+        })
     }
 
     fn freeze_task(&mut self, options: &mut Options, place: Place) -> Handle {

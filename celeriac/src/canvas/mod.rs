@@ -27,5 +27,4 @@ pub(crate) use options::check_limits;
 pub use plan::CanvasError;
 pub(crate) use plan::Plan;
 pub(crate) use promise::{Handle, Promises, new_id};
-pub(crate) use signature::json;
 pub use signature::{Canvas, Signature};

@@ -1,11 +1,17 @@
 //! How a signature is sent: the options of `apply_async`. They come from
 //! anybody, with the message of another task, and must not cost that message.
 
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{CanvasError, Signature};
-use crate::message::lenient::{count, flag, if_fit, number, priority, seconds, text};
+use crate::message::lenient::{
+    as_text, count, flag, if_fit, number, priority, seconds, text, texts,
+};
 
 /// The options of `apply_async`, under Celery's names. What is `None` leaves
 /// the choice to the task, its route or the settings.
@@ -193,7 +199,7 @@ pub struct Options {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "if_fit"
+        deserialize_with = "texts"
     )]
     pub stamped_headers: Option<Vec<String>>,
     /// Whether the sender's result lists it as a child; it does if not given.
@@ -274,27 +280,43 @@ pub(crate) fn check_limits(soft: Option<f64>, hard: Option<f64>) -> Result<(), C
 fn one_or_many<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Signature>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Many(Vec<Signature>),
-        One(Box<Signature>),
+    struct OneOrMany(Vec<Signature>);
+    struct Form;
+
+    // No `untagged` enum, which would read what is nested again at each level.
+    impl<'de> Visitor<'de> for Form {
+        type Value = OneOrMany;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a signature or a list of them")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<OneOrMany, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(items)).map(OneOrMany)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<OneOrMany, A::Error> {
+            let one = Signature::deserialize(MapAccessDeserializer::new(entries))?;
+            Ok(OneOrMany(vec![one]))
+        }
     }
-    Ok(Option::deserialize(deserializer)?.map(|form| match form {
-        Form::Many(signatures) => signatures,
-        Form::One(signature) => vec![*signature],
-    }))
+
+    impl<'de> Deserialize<'de> for OneOrMany {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(Form)
+        }
+    }
+
+    let form: Option<OneOrMany> = Option::deserialize(deserializer)?;
+    Ok(form.map(|OneOrMany(signatures)| signatures))
 }
 
 /// A queue is its name, or kombu's `Queue` as a dict.
 fn queue_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Name(String),
-        Queue { name: String },
-    }
-    Ok(Option::deserialize(deserializer)?.map(|form| match form {
-        Form::Name(name) | Form::Queue { name } => name,
-    }))
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Object(mut queue) if queue.contains_key("name") => {
+            queue.remove("name").and_then(as_text)
+        }
+        other => as_text(other),
+    })
 }

@@ -8,6 +8,7 @@ use super::compose::push_new;
 use super::freeze::{Place, Steps, flatten};
 use super::promise::{Handle, Promises, new_id};
 use super::{Canvas, Options, Signature};
+use crate::stack::with_room;
 
 /// All that has to happen for a canvas to run. Doing a part of it again does
 /// no harm: every id is already chosen.
@@ -26,8 +27,11 @@ pub(crate) struct Plan {
 }
 
 /// A canvas that cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CanvasError {
+    /// JSON cannot hold one of its arguments or headers.
+    #[error("cannot write {0}")]
+    Unfit(String),
     /// A chord's header would run, and its results go nowhere.
     #[error("a chord needs a body")]
     ChordWithoutBody,
@@ -63,6 +67,18 @@ impl Plan {
     /// over its options. As `signature.apply_async(args, **over)`. `None` for
     /// an empty chain, of which nothing is sent.
     pub fn apply(
+        &mut self,
+        signature: Signature,
+        args: &[Value],
+        over: Options,
+    ) -> Result<Option<Handle>, CanvasError> {
+        if let Some(reason) = signature.unfit {
+            return Err(CanvasError::Unfit(reason));
+        }
+        with_room(|| self.apply_fit(signature, args, over))
+    }
+
+    fn apply_fit(
         &mut self,
         signature: Signature,
         args: &[Value],

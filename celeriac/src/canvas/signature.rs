@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::Options;
+use crate::message::json;
+use crate::stack::with_room;
 
 /// A task's name, its arguments and how it is sent; or several of them,
 /// composed. Its serialized form is Celery's dict.
@@ -14,7 +16,7 @@ use super::Options;
 /// use celeriac::Signature;
 /// let add = Signature::new("tasks.add").arg(2).kwarg("y", 3).queue("math");
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Signature {
     /// The task's name.
     pub task: String,
@@ -30,6 +32,25 @@ pub struct Signature {
     pub immutable: bool,
     /// What this version does not know.
     pub extra: Map<String, Value>,
+    /// Why it cannot be sent: the first of its arguments and headers that JSON
+    /// cannot hold.
+    pub unfit: Option<String>,
+}
+
+impl Clone for Signature {
+    fn clone(&self) -> Self {
+        // Callbacks have callbacks.
+        with_room(|| Self {
+            task: self.task.clone(),
+            args: self.args.clone(),
+            kwargs: self.kwargs.clone(),
+            options: self.options.clone(),
+            canvas: self.canvas.clone(),
+            immutable: self.immutable,
+            extra: self.extra.clone(),
+            unfit: self.unfit.clone(),
+        })
+    }
 }
 
 /// What a signature is composed of.
@@ -66,17 +87,22 @@ impl Signature {
         }
     }
 
-    /// Adds a positional argument. A value that JSON cannot hold becomes `null`.
+    /// Adds a positional argument. If JSON cannot hold it, sending fails.
     #[must_use]
     pub fn arg(mut self, value: impl Serialize) -> Self {
-        self.args.push(json(value));
+        let place = self.args.len() + 1;
+        if let Some(value) = self.fit(value, || format!("argument {place}")) {
+            self.args.push(value);
+        }
         self
     }
 
-    /// Adds a keyword argument. A value that JSON cannot hold becomes `null`.
+    /// Adds a keyword argument. If JSON cannot hold it, sending fails.
     #[must_use]
     pub fn kwarg(mut self, name: &str, value: impl Serialize) -> Self {
-        self.kwargs.insert(name.to_owned(), json(value));
+        if let Some(value) = self.fit(value, || format!("argument '{name}'")) {
+            self.kwargs.insert(name.to_owned(), value);
+        }
         self
     }
 
@@ -136,11 +162,14 @@ impl Signature {
         self
     }
 
-    /// Adds a header of the user's own to its message.
+    /// Adds a header of the user's own to its message. If JSON cannot hold it,
+    /// sending fails.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Serialize) -> Self {
-        let headers = self.options.headers.get_or_insert_default();
-        headers.insert(name.to_owned(), json(value));
+        if let Some(value) = self.fit(value, || format!("header '{name}'")) {
+            let headers = self.options.headers.get_or_insert_default();
+            headers.insert(name.to_owned(), value);
+        }
         self
     }
 
@@ -158,6 +187,23 @@ impl Signature {
             _ => self.immutable = true,
         }
         self
+    }
+
+    /// A value as messages carry it. If they cannot, the first reason is kept.
+    pub(super) fn fit(
+        &mut self,
+        value: impl Serialize,
+        what: impl FnOnce() -> String,
+    ) -> Option<Value> {
+        match json::to_value(&value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let reason = || format!("{} of {}: {error}", what(), self.task);
+                let reason = self.unfit.take().unwrap_or_else(reason);
+                self.unfit = Some(reason);
+                None
+            }
+        }
     }
 
     /// Its id, if it has one yet.
@@ -182,7 +228,41 @@ impl Signature {
     }
 }
 
-/// A value that JSON cannot hold becomes `null`.
-pub(crate) fn json(value: impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::canvas::{chain, chord};
+    use crate::{App, Settings};
+
+    /// Refused before anything is sent: there is no broker here.
+    #[tokio::test]
+    async fn what_json_cannot_hold_is_not_sent() -> Result<(), crate::Error> {
+        let app = App::new(Settings::default())?;
+        let by_pair = BTreeMap::from([((1, 2), 3)]);
+        let call = || Signature::new("t.add");
+        for unfit in [
+            call().arg(1).arg(&by_pair),
+            call().kwarg("x", &by_pair),
+            call().header("x", &by_pair),
+            call().stamp("x", &by_pair),
+        ] {
+            for canvas in [
+                unfit.clone(),
+                call().link(unfit.clone()),
+                chain([call(), call(), unfit.clone()]),
+                chord([call()], unfit),
+            ] {
+                let error = app
+                    .send(canvas)
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string());
+                let refused = error.is_err_and(|error| error.contains(" of t.add: key must be"));
+                assert!(refused);
+            }
+        }
+        Ok(())
+    }
 }

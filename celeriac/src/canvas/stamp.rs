@@ -4,7 +4,6 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::signature::json;
 use super::{Canvas, Signature};
 
 impl Signature {
@@ -13,7 +12,9 @@ impl Signature {
     /// `stamp(name=value)`.
     #[must_use]
     pub fn stamp(mut self, name: &str, value: impl Serialize) -> Self {
-        self.add_stamp(name, &json(value));
+        if let Some(value) = self.fit(value, || format!("stamp '{name}'")) {
+            self.add_stamp(name, &value);
+        }
         self
     }
 

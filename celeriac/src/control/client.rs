@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::message::json;
 use crate::transport::{Notice, Subscription};
 
 /// Sends commands to workers.
@@ -127,7 +128,7 @@ impl Control {
             routing_key: String::new(),
             headers: Map::from_iter([("clock".to_owned(), clock.into())]),
             serializer: self.app.settings().task_serializer,
-            body: serde_json::to_vec(&body)?,
+            body: json::to_vec(&body)?,
         })
     }
 }

@@ -1,27 +1,32 @@
 //! A command, its arguments and its answer.
 
+use std::borrow::Cow;
+
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::message::lenient::{name, text, texts};
+use crate::message::typed;
 use crate::task::Failure;
 
 /// A message to the mailbox (`kombu/pidbox.py`).
 #[derive(Debug, Deserialize)]
 pub struct Command {
     /// What is to be done: `ping`, `revoke`.
+    #[serde(deserialize_with = "name")]
     pub method: String,
     /// What it is to be done with.
     #[serde(default)]
     pub arguments: Option<Map<String, Value>>,
     /// Nodenames; all nodes if not given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     pub destination: Option<Vec<String>>,
     /// Instead of a destination: nodes whose names match this...
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub pattern: Option<String>,
     /// ...by `glob` or `pcre`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub matcher: Option<String>,
     /// What the asker knows the answer by.
     #[serde(default)]
@@ -35,8 +40,10 @@ pub struct Command {
 #[derive(Debug, Deserialize)]
 pub struct ReplyTo {
     /// The exchange of the asker's reply queue.
+    #[serde(deserialize_with = "name")]
     pub exchange: String,
     /// And what that queue is bound by.
+    #[serde(deserialize_with = "name")]
     pub routing_key: String,
 }
 
@@ -116,10 +123,9 @@ impl Arguments {
     }
 
     /// A text that has no default.
-    pub fn text(&self, name: &str) -> Result<&str, Refusal> {
+    pub fn text(&self, name: &str) -> Result<Cow<'_, str>, Refusal> {
         let value = self.required(name)?;
-        value
-            .as_str()
+        text_of(value)
             .ok_or_else(|| Refusal::python("TypeError", &format!("{name} must be a string")))
     }
 
@@ -128,7 +134,7 @@ impl Arguments {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        let text = || value.as_str().and_then(|text| text.parse().ok());
+        let text = || text_of(value)?.trim().parse().ok();
         let number = value.as_f64().or_else(text);
         number
             .map(Some)
@@ -159,11 +165,19 @@ impl Arguments {
 
     /// A text or a list of them.
     pub fn texts(&self, name: &str) -> Vec<String> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let text = |value: &Value| text_of(value).map(Cow::into_owned);
         match self.get(name) {
             Some(Value::Array(values)) => values.iter().filter_map(text).collect(),
             Some(value) => text(value).into_iter().collect(),
             None => Vec::new(),
         }
     }
+}
+
+/// A text, or the text of a typed value: an id may be a UUID.
+pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    value
+        .as_str()
+        .map(Cow::Borrowed)
+        .or_else(|| typed::text(value))
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
 use crate::canvas::Signature;
+use crate::message::json;
 use crate::worker::Shared;
 
 /// Time that others have to stand before a candidate is acknowledged. A Celery
@@ -93,8 +94,8 @@ impl Elections {
 
 /// Stands in an election.
 pub(super) fn election(shared: &Arc<Shared>, arguments: &Arguments) -> Result<Answer, Refusal> {
-    let id = arguments.text("id")?.to_owned();
-    let topic = arguments.text("topic")?.to_owned();
+    let id = arguments.text("id")?.into_owned();
+    let topic = arguments.text("topic")?.into_owned();
     let action = arguments.get("action").cloned().unwrap_or(Value::Null);
     shared
         .elections
@@ -112,7 +113,7 @@ pub(super) fn election(shared: &Arc<Shared>, arguments: &Arguments) -> Result<An
 
 /// Somebody stands, perhaps this worker.
 pub(super) fn on_elect(shared: &Arc<Shared>, event: &[u8]) {
-    let Ok(elect) = serde_json::from_slice::<Elect>(event) else {
+    let Ok(elect) = json::from_slice::<Elect>(event) else {
         return tracing::error!("election: a field is missing");
     };
     let candidate = Candidate {
@@ -131,7 +132,7 @@ pub(super) fn on_elect(shared: &Arc<Shared>, event: &[u8]) {
 
 /// Somebody has seen a candidate.
 pub(super) async fn on_ack(shared: &Shared, event: &[u8], alive: usize) {
-    let Ok(ack) = serde_json::from_slice::<Ack>(event) else {
+    let Ok(ack) = json::from_slice::<Ack>(event) else {
         return;
     };
     shared.elections.witness(&ack.id, ack.hostname);
@@ -154,7 +155,7 @@ async fn take_office(shared: &Shared, winner: Candidate) {
             winner.topic
         );
     }
-    let sent = match serde_json::from_value::<Signature>(winner.action) {
+    let sent = match json::from_value::<Signature>(&winner.action) {
         Ok(signature) => shared.app.send(signature).await.map(drop),
         Err(error) => Err(error.into()),
     };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::time::interval;
 
 use super::election;
+use crate::message::json;
 use crate::transport::Notice;
 use crate::worker::Shared;
 
@@ -53,7 +54,7 @@ async fn hear(shared: &Arc<Shared>, event: &Notice, others: &mut Others) {
         "worker.elect.ack" => return election::on_ack(shared, &event.body, others.alive()).await,
         _ => {}
     }
-    let Ok(told) = serde_json::from_slice::<WorkerEvent>(&event.body) else {
+    let Ok(told) = json::from_slice::<WorkerEvent>(&event.body) else {
         return;
     };
     let clock = shared.app.clock();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Command, ReplyTo};
 use super::{carry_out, matcher};
+use crate::message::json;
 use crate::transport::Notice;
 use crate::worker::Shared;
 
@@ -81,7 +82,7 @@ async fn reply(shared: &Shared, answer: Value, reply_to: ReplyTo, ticket: Value)
             .into_iter()
             .collect(),
         serializer: shared.app.settings().task_serializer,
-        body: Value::Object(by_node).to_string().into_bytes(),
+        body: json::to_vec(&by_node).unwrap_or_default(),
     };
     let expires = shared.app.settings().control_queue_expires;
     let expires = Duration::try_from_secs_f64(expires).unwrap_or_default();

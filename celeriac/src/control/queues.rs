@@ -12,7 +12,7 @@ use crate::worker::Shared;
 
 pub(super) fn add_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
     let queue = arguments.text("queue")?;
-    let binding = binding(queue, arguments)?;
+    let binding = binding(&queue, arguments)?;
     if shared.queues.add(binding) {
         tracing::info!("Started consuming from {queue}");
     }
@@ -47,7 +47,7 @@ fn binding(queue: &str, arguments: &Arguments) -> Result<Binding, Refusal> {
 pub(super) fn cancel_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {
     let queue = arguments.text("queue")?;
     tracing::info!("Canceling queue {queue}");
-    shared.queues.cancel(queue);
+    shared.queues.cancel(&queue);
     Answer::ok(format!("no longer consuming from {queue}"))
 }
 

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
 
-use super::command::{Answer, Arguments, Refusal};
+use super::command::{Answer, Arguments, Refusal, text_of};
 use crate::error::Error;
 use crate::message::isoformat;
 use crate::message::repr;
@@ -91,7 +91,7 @@ fn signum(signal: Option<&Value>) -> Result<i32, Refusal> {
                     Refusal::python("TypeError", "signal name must be uppercase string.")
                 });
         }
-        Some(other) => other.as_str().unwrap_or_default(),
+        Some(other) => &*text_of(other).unwrap_or_default(),
     };
     let whole = match name.starts_with("SIG") {
         true => name.to_owned(),

@@ -15,7 +15,7 @@ use super::event::Event;
 use super::task::About;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::message::Serializer;
+use crate::message::{Serializer, json};
 use crate::task::Request;
 use crate::transport::{Notice, Transport};
 
@@ -81,11 +81,12 @@ impl Buffer {
 
 impl Batch {
     fn push(&mut self, event: &impl Serialize) {
-        if self.events > 0 {
-            self.json.push(b',');
-        }
-        // Texts and numbers only, and memory does not fail.
-        if serde_json::to_writer(&mut self.json, event).is_ok() {
+        // Texts and numbers only.
+        if let Ok(event) = json::to_vec(event) {
+            if self.events > 0 {
+                self.json.push(b',');
+            }
+            self.json.extend_from_slice(&event);
             self.events += 1;
         }
     }
@@ -154,7 +155,7 @@ impl Dispatcher {
         let inner = &*self.0;
         inner.told.inc();
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
-        let notice = self.notice(kind, serde_json::to_vec(&event)?);
+        let notice = self.notice(kind, json::to_vec(&event)?);
         inner.transport.broadcast(&[notice]).await?;
         Ok(())
     }

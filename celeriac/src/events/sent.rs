@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::event::Event;
 use crate::clock::Clock;
-use crate::message::Serializer;
+use crate::message::{Serializer, json};
 use crate::transport::{Notice, Outgoing};
 
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ pub(crate) fn sent(
             routing_key: "task.sent".to_owned(),
             headers: Map::from_iter([("hostname".to_owned(), Value::from(origin))]),
             serializer: Serializer::Json,
-            body: serde_json::to_vec(&event).ok()?,
+            body: json::to_vec(&event).ok()?,
         })
     };
     messages.iter().filter_map(notice).collect()

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::lenient::{count, flag, null_as_default, priority, text};
-use super::{Body, Compression, DecodeError, Format, Headers, Serializer, expiration, protocol1};
+use super::lenient::{count, flag, name, null_as_default, priority, text};
+use super::{
+    Body, Compression, DecodeError, Format, Headers, Serializer, expiration, json, protocol1,
+};
 
 /// The header that names the body's compression.
 const COMPRESSION: &str = "compression";
@@ -20,10 +22,10 @@ pub struct Envelope {
     /// The body, encoded as the properties' `body_encoding` says.
     pub body: String,
     /// Character set of the body.
-    #[serde(rename = "content-encoding", default)]
+    #[serde(rename = "content-encoding", default, deserialize_with = "text")]
     pub content_encoding: Option<String>,
     /// Format of the body.
-    #[serde(rename = "content-type", default)]
+    #[serde(rename = "content-type", default, deserialize_with = "text")]
     pub content_type: Option<String>,
     /// The task's headers.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -70,7 +72,11 @@ pub struct Properties {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration: Option<Value>,
     /// `base64`, or absent for plain text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub body_encoding: Option<String>,
     /// Unique for each delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +90,7 @@ pub struct Properties {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeliveryInfo {
     /// Empty for the default exchange, which routes to the queue of that name.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "name")]
     pub exchange: String,
     /// The queue's name, on the default exchange.
     #[serde(default, deserialize_with = "text")]
@@ -172,10 +178,18 @@ impl Envelope {
         Ok(())
     }
 
+    /// What lies in a queue.
+    ///
+    /// # Errors
+    /// If a header holds what JSON cannot.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        json::to_vec(self)
+    }
+
     /// Reads what lies in a queue. Whether it is a task message, only
     /// [`decode_body`](Self::decode_body) can tell.
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        serde_json::from_slice(payload).map_err(DecodeError::Envelope)
+        json::from_slice(payload).map_err(DecodeError::Envelope)
     }
 
     /// The arguments and what follows, if `accept`, a list of names and
@@ -186,13 +200,13 @@ impl Envelope {
         let serializer = Serializer::accepted(content_type, accept)?;
         let raw = self.raw_body()?;
         let body = if serializer == Serializer::Json && raw.first() == Some(&b'[') {
-            serde_json::from_slice(&raw).map_err(DecodeError::Body)?
+            json::from_slice(&raw).map_err(DecodeError::Body)?
         } else {
             match serializer.loads(&raw).map_err(DecodeError::Body)? {
                 Value::Object(call) if self.is_protocol1(&call) => {
                     self.upgrade(call, serializer).map_err(DecodeError::Body)?
                 }
-                body => serde_json::from_value(body).map_err(DecodeError::Body)?,
+                body => json::from_value(&body).map_err(DecodeError::Body)?,
             }
         };
         self.check()?;

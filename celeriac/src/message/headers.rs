@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::lenient::{count, count_or_zero, flag, if_fit, limits, text};
+use super::lenient::{count, count_or_zero, flag, if_fit, limits, name, text, texts};
 use super::{DecodeError, instant};
 
 /// A task message's headers. Those that Celeriac does not know are kept in
@@ -15,19 +15,19 @@ pub struct Headers {
     #[serde(default, deserialize_with = "text")]
     pub lang: Option<String>,
     /// The task's name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name")]
     pub task: String,
     /// The task's id, unique for ever.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name")]
     pub id: String,
     /// Another name to show in logs.
     #[serde(default, deserialize_with = "text")]
     pub shadow: Option<String>,
     /// Not to be run before (ISO 8601).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub eta: Option<String>,
     /// Not to be run after (ISO 8601).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub expires: Option<String>,
     /// Id of the group that the task is a member of.
     #[serde(default, deserialize_with = "text")]
@@ -63,7 +63,7 @@ pub struct Headers {
     #[serde(default, deserialize_with = "count_or_zero")]
     pub replaced_task_nesting: u32,
     /// Names of the stamps.
-    #[serde(default, deserialize_with = "if_fit")]
+    #[serde(default, deserialize_with = "texts")]
     pub stamped_headers: Option<Vec<String>>,
     /// The stamps.
     #[serde(default, deserialize_with = "if_fit")]

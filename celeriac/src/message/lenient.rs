@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
-use super::repr;
+use super::{repr, typed};
 
 /// The highest priority that there is: kombu takes a higher one for this.
 const MAX_PRIORITY: u8 = 9;
@@ -76,17 +76,40 @@ fn as_number(value: Value) -> Option<Number> {
         Value::Number(number) => Some(number),
         Value::Bool(flag) => Some(u8::from(flag).into()),
         Value::String(text) => text.trim().parse().ok(),
-        _ => None,
+        other => typed::text(&other)?.trim().parse().ok(),
     }
 }
 
-/// A text, or what Python prints of something else.
+/// A text, or what Python prints of something else: an id may be a UUID.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Value::deserialize(deserializer).map(as_text)
+}
+
+/// As [`text`], empty if there is none.
+pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(text(deserializer)?.unwrap_or_default())
+}
+
+/// A list of texts, as [`text`] has them; one by itself is a list of one.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
+        Value::Array(items) => Some(items.into_iter().filter_map(as_text).collect()),
+        other => as_text(other).map(|text| vec![text]),
+    })
+}
+
+/// What [`text`] makes of a value.
+pub(crate) fn as_text(value: Value) -> Option<String> {
+    match value {
         Value::Null => None,
         Value::String(text) => Some(text),
-        other => Some(repr::text(&other)),
-    })
+        other => Some(match typed::text(&other) {
+            Some(text) => text.into_owned(),
+            None => repr::text(&other),
+        }),
+    }
 }
 
 /// Whether something is so: what Python takes for true. `None` if it is not said.
@@ -148,6 +171,19 @@ mod tests {
     fn texts_and_flags_are_what_python_takes_them_for() -> Result<(), Error> {
         assert_eq!(text(json!(5))?.as_deref(), Some("5"));
         assert_eq!(text(json!(true))?.as_deref(), Some("True"));
+        let typed = |kind: &str, value: Value| json!({"__type__": kind, "__value__": value});
+        let id = "00000000-0000-4000-8000-000000000001";
+        let hex = json!({"hex": id.replace('-', "")});
+        assert_eq!(text(typed("uuid", hex.clone()))?.as_deref(), Some(id));
+        assert_eq!(name(typed("bytes", "a".into()))?, "a");
+        let both = texts(json!([typed("uuid", hex), 5]))?;
+        assert_eq!(both, Some(vec![id.to_owned(), "5".to_owned()]));
+        let decimal = typed("decimal", "1.5".into());
+        assert_eq!(seconds(decimal.clone())?, Some(1.5));
+        assert_eq!(
+            limits(json!([decimal, null]))?,
+            (Number::from_f64(1.5), None)
+        );
         assert_eq!(flag(json!(1))?, Some(true));
         assert!(!is_set(json!(null))? && !is_set(json!(0))? && is_set(json!("no"))?);
         Ok(())

@@ -6,6 +6,7 @@
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Body`]: arguments and what to do afterwards
 //! - `task_message`: from a signature to its message
+//! - `json`: JSON with all that Python writes
 //! - [`Format`]: how a body is written: [`Serializer`] and [`Compression`]
 //! - [`typed`]: values that JSON alone has no type for
 //! - [`repr`]: values as Python prints them; `saferepr`: as Celery shows them
@@ -16,6 +17,7 @@ mod envelope;
 mod format;
 mod headers;
 mod instant;
+pub(crate) mod json;
 pub(crate) mod lenient;
 mod msgpack;
 mod protocol1;
@@ -32,6 +34,7 @@ pub use envelope::{DeliveryInfo, Envelope, Properties};
 pub use format::Format;
 pub use headers::Headers;
 pub(crate) use instant::isoformat;
+pub use json::{from_value, to_value};
 pub use serializer::Serializer;
 pub(crate) use task_message::{Lineage, expiration, task_message};
 

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Body, Embed, Headers, saferepr};
+use super::{Body, Embed, Headers, json, saferepr};
 use crate::canvas::Signature;
 
 /// What the body of protocol 1 says beside what headers say.
@@ -43,7 +43,7 @@ pub(super) fn to_protocol2(
     headers: &Headers,
     body: Map<String, Value>,
 ) -> Result<(Headers, Body), serde_json::Error> {
-    let call = Call::deserialize(&body)?;
+    let call: Call = json::from_map(&body)?;
     let mut said: Map<String, Value> = body
         .into_iter()
         .filter(|(key, _)| !NO_HEADERS.contains(&key.as_str()))

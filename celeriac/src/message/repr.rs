@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::json::number;
+
 /// What is shown of arguments is cut off at this many characters.
 const MAX: usize = 1024;
 
@@ -63,7 +65,10 @@ fn write(out: &mut String, item: &Value) {
             join(out, items, write);
             out.push(']');
         }
-        Value::Object(map) => dict(out, map),
+        Value::Object(map) => match number(map) {
+            Some(number) => out.push_str(number.repr()),
+            None => dict(out, map),
+        },
     }
 }
 

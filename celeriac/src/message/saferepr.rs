@@ -62,6 +62,7 @@ impl Writer {
             Value::Array(items) => self.items("[", "]", items),
             Value::Object(map) => match typed::native(map) {
                 Some(Native::Bytes(bytes)) => self.bytes(&bytes),
+                Some(Native::Number(of)) => self.token(&truncate(of.repr(), self.left)),
                 _ => self.dict(map),
             },
         }

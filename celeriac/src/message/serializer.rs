@@ -9,13 +9,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Error, Value};
 
-use super::{DecodeError, msgpack, yaml};
+use super::{DecodeError, json, msgpack, yaml};
 
 /// The content type of pickles, which only Python can read.
 const PICKLE: &str = "application/x-python-serialize";
 
-/// Nested deeper than this, nothing is read, whatever its format.
-pub(super) const MAX_DEPTH: usize = 128;
+/// Lists and maps nested deeper than this are not read, whatever the format.
+/// Python reads and writes a little less.
+pub(super) const MAX_DEPTH: usize = 1000;
+
+/// What is said of that.
+pub(super) fn too_deep() -> Error {
+    unreadable(format!("nested deeper than {MAX_DEPTH}"))
+}
 
 /// A format that Celeriac reads and writes. As `kombu.serialization.registry`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -96,9 +102,9 @@ impl Serializer {
     /// If it holds what the format has no type for; kombu's `EncodeError`.
     pub fn dumps<T: Serialize>(self, value: &T) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Json => serde_json::to_vec(value),
-            Self::Msgpack => msgpack::dumps(&serde_json::to_value(value)?).map_err(unwritable),
-            Self::Yaml => yaml::dumps(&serde_json::to_value(value)?).map_err(unwritable),
+            Self::Json => json::to_vec(value),
+            Self::Msgpack => msgpack::dumps(&json::to_value(value)?).map_err(unwritable),
+            Self::Yaml => yaml::dumps(&json::to_value(value)?).map_err(unwritable),
         }
     }
 
@@ -109,9 +115,9 @@ impl Serializer {
     /// typed JSON cannot; kombu's `DecodeError`.
     pub fn loads<T: DeserializeOwned>(self, raw: &[u8]) -> Result<T, Error> {
         match self {
-            Self::Json => serde_json::from_slice(raw),
-            Self::Msgpack => serde_json::from_value(msgpack::loads(raw).map_err(unreadable)?),
-            Self::Yaml => serde_json::from_value(yaml::loads(raw).map_err(unreadable)?),
+            Self::Json => json::from_slice(raw),
+            Self::Msgpack => json::from_value(&msgpack::loads(raw).map_err(unreadable)?),
+            Self::Yaml => json::from_value(&yaml::loads(raw).map_err(unreadable)?),
         }
     }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Body, Embed, Headers, instant, saferepr};
+use super::{Body, Embed, Headers, instant, lenient, saferepr};
 use crate::canvas::{Signature, new_id};
 use crate::trace::TraceContext;
 
@@ -43,8 +43,11 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
         shadow: options.shadow,
         eta: countdown.map(in_seconds).or(options.eta),
         expires: options.expires.and_then(|expires| match expires {
-            Value::String(instant) => Some(instant),
-            seconds => seconds.as_f64().map(in_seconds),
+            Value::Number(seconds) => seconds.as_f64().map(in_seconds),
+            instant => match lenient::as_text(instant)? {
+                seconds if seconds.parse::<f64>().is_ok() => seconds.parse().ok().map(in_seconds),
+                instant => Some(instant),
+            },
         }),
         group: options.group_id,
         group_index: options.group_index,

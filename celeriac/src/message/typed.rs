@@ -4,6 +4,8 @@
 //! Values travel through Celeriac unchanged. A task that wants one with its
 //! type takes or returns [`Typed<T>`].
 
+use std::borrow::Cow;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::de::Error as _;
@@ -12,6 +14,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::instant;
+use super::json::{Number, number};
 
 /// A value that kombu marks with its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +170,8 @@ pub(super) fn bytes(bytes: &[u8]) -> Value {
 pub(super) enum Native<'a> {
     /// `bytes`, in whichever of the two forms.
     Bytes(Vec<u8>),
+    /// A number that JSON alone has no place for.
+    Number(Number<'a>),
     /// A value of another class, and its text.
     Other(&'static str, &'a str),
 }
@@ -189,9 +194,23 @@ pub(super) fn native(map: &Map<String, Value>) -> Option<Native<'_>> {
         "time" => "time",
         "decimal" => "Decimal",
         "uuid" => "UUID",
-        _ => return None,
+        _ => return number(map).map(Native::Number),
     };
     Some(Native::Other(class, text))
+}
+
+/// The text of a typed value, as Python's `str` has it; `None` if it is none.
+pub(crate) fn text(value: &Value) -> Option<Cow<'_, str>> {
+    Some(match native(value.as_object()?)? {
+        // Where a name is wanted, bytes are one.
+        Native::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+        Native::Number(number) => number.repr().into(),
+        Native::Other("UUID", hex) => match hex.parse::<Uuid>() {
+            Ok(id) => id.to_string().into(),
+            Err(_) => hex.into(),
+        },
+        Native::Other(_, text) => text.into(),
+    })
 }
 
 /// Puts its text in the place of every typed value but bytes, for formats that
@@ -201,6 +220,7 @@ pub(crate) fn to_plain(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(to_plain),
         Value::Object(map) => match native(map) {
             Some(Native::Bytes(_)) => {}
+            Some(Native::Number(number)) => *value = number.text().into(),
             Some(Native::Other(_, text)) => *value = text.into(),
             None => map.values_mut().for_each(to_plain),
         },

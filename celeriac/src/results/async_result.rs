@@ -13,6 +13,8 @@ use crate::app::App;
 use crate::canvas::{Handle, Promises};
 use crate::control::Control;
 use crate::error::Error;
+use crate::message::json;
+use crate::message::lenient::as_text;
 use crate::task::Failure;
 
 /// Members of a group that are waited for at the same time.
@@ -65,10 +67,10 @@ impl AsyncResult {
     /// The handle that a result tuple stands for: a bare id, or
     /// `[[id, parent], members]`. As `result_from_tuple`.
     pub fn from_tuple(app: &App, tuple: &Value) -> Option<Self> {
-        if let Some(id) = tuple.as_str() {
-            return Some(Self::new(app.clone(), id.to_owned()));
-        }
-        let [own, members] = tuple.as_array()?.as_slice() else {
+        let Value::Array(tuple) = tuple else {
+            return as_text(tuple.clone()).map(|id| Self::new(app.clone(), id));
+        };
+        let [own, members] = tuple.as_slice() else {
             return None;
         };
         let (id, parent) = match own.as_array().map(Vec::as_slice) {
@@ -81,7 +83,7 @@ impl AsyncResult {
         };
         Some(Self {
             app: app.clone(),
-            id: id.as_str()?.to_owned(),
+            id: as_text(id.clone())?,
             parent: parent.map(Box::new),
             members: members.as_array().map(handles).unwrap_or_default(),
         })
@@ -133,7 +135,7 @@ impl AsyncResult {
     /// [`Error::TaskFailed`] if it failed, [`Error::Timeout`] if it has not
     /// ended in time; it goes on then.
     pub async fn get<T: DeserializeOwned>(&self, timeout: Duration) -> Result<T, Error> {
-        Ok(serde_json::from_value(self.value(timeout).await?)?)
+        Ok(json::from_value(&self.value(timeout).await?)?)
     }
 
     /// Waits for the result as it is stored.

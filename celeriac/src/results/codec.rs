@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Settings;
 use crate::error::Error;
-use crate::message::{Compression, DecodeError, Format, Serializer, typed};
+use crate::message::{Compression, DecodeError, Format, Serializer, json, typed};
 
 /// Begins a compressed result; the compression's content type, a NUL and the
 /// compressed result follow.
@@ -41,7 +41,7 @@ impl Codec {
     /// before it gets here.
     pub fn dumps<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, Error> {
         let written = self.format.dumps(value).or_else(|_| {
-            let mut value = serde_json::to_value(value)?;
+            let mut value = json::to_value(value)?;
             typed::to_plain(&mut value);
             self.format.dumps(&value)
         })?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::canvas::Signature;
 use crate::message::Headers;
+use crate::message::lenient::{name, text};
 use crate::task::{Context, Request};
 
 /// The names of states (`celery/states.py`).
@@ -44,20 +45,21 @@ pub mod states {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskMeta {
     /// One of [`states`], or a task's own.
+    #[serde(deserialize_with = "name")]
     pub status: String,
     /// The value, or `exc_type`, `exc_message` and `exc_module`.
     pub result: Value,
     /// As Python prints it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub traceback: Option<String>,
     /// What the task sent, as result tuples.
     #[serde(default)]
     pub children: Option<Vec<Value>>,
     /// When it ended (ISO 8601).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub date_done: Option<String>,
     /// The task's id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "name")]
     pub task_id: String,
     /// The rest: ids of group and parent, and `result_extended`'s fields.
     #[serde(flatten)]

@@ -14,7 +14,7 @@ use super::{Failure, Retry, Task, TaskError};
 use crate::app::App;
 use crate::canvas::{Plan, Signature, check_limits};
 use crate::error::Error;
-use crate::message::{Body, DecodeError, Envelope, Headers, Lineage};
+use crate::message::{Body, DecodeError, Envelope, Headers, Lineage, json};
 use crate::results::{AsyncResult, TaskMeta};
 use crate::trace::{RunSpan, TraceContext};
 
@@ -251,7 +251,7 @@ impl Context {
     /// `Task.update_state`.
     pub async fn update_state(&self, state: &str, meta: impl Serialize) -> Result<(), Error> {
         let store = self.app().result_store().ok_or(Error::NoResultBackend)?;
-        let meta = serde_json::to_value(meta)?;
+        let meta = json::to_value(&meta)?;
         store.store(&TaskMeta::of(self, state, meta, None)).await
     }
 

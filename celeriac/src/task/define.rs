@@ -6,6 +6,7 @@ use std::panic::resume_unwind;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::given::encoded;
 use super::{Context, Invocation, Parameters, TaskError, TaskOptions};
 
 /// A function as a task.
@@ -57,7 +58,7 @@ impl<T: Serialize, E: Into<TaskError>> Returned for Result<T, E> {
 
 /// What a function returned, as the worker stores it.
 pub fn returned(returned: impl Returned) -> Result<Value, TaskError> {
-    Ok(serde_json::to_value(returned.into_result()?)?)
+    encoded(&returned.into_result()?)
 }
 
 /// Runs a function that blocks on a thread of its own, with [`Context::current`].

@@ -3,6 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::{Failure, TaskError};
+use crate::canvas::Signature;
+use crate::message::json;
+
 /// A value that can be given where a task takes a `T`: a `T`, a reference to
 /// one, and what stands for one on the wire.
 #[diagnostic::on_unimplemented(
@@ -34,11 +38,15 @@ pub trait Given<D> {
     /// The required arguments that are not in it, which are the first.
     type Missing;
 
-    /// The arguments as a message carries them.
-    fn values(self) -> Vec<Value>;
+    /// The signature with them as its arguments.
+    fn fill(self, signature: Signature) -> Signature;
 }
 
-/// A given argument as a message carries it; `null` if JSON cannot hold it.
-pub fn value(given: impl Serialize) -> Value {
-    crate::canvas::json(given)
+/// What a task returned, as messages and results carry it.
+///
+/// # Errors
+/// `kombu.exceptions.EncodeError` if they cannot.
+pub(super) fn encoded<T: Serialize + ?Sized>(returned: &T) -> Result<Value, TaskError> {
+    json::to_value(returned)
+        .map_err(|error| Failure::new("kombu.exceptions.EncodeError", error.to_string()).into())
 }

@@ -1,5 +1,6 @@
 //! Async functions as tasks: each argument says how it is extracted.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::Value;
 
+use super::given::encoded;
 use super::{Arguments, Context, Failure, TaskError};
+use crate::message::json::{self, Entries, Reader};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -85,7 +88,10 @@ impl<T: DeserializeOwned> Extract for Args<T> {
     }
 
     fn extract(invocation: &Invocation) -> Result<Self, TaskError> {
-        let value = T::deserialize(Bound(invocation.arguments.clone()));
+        let value = T::deserialize(Bound {
+            arguments: &invocation.arguments,
+            places: &OnceCell::new(),
+        });
         value
             .map(Self)
             .map_err(|error| Failure::new("TypeError", error.to_string()).into())
@@ -112,34 +118,36 @@ impl Invocation {
 }
 
 fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, TaskError> {
-    T::deserialize(value)
+    json::from_value(value)
         .map_err(|error| Failure::new("TypeError", format!("argument '{name}': {error}")).into())
 }
 
 /// Arguments as serde sees them: by name for a struct, by place for a tuple.
-struct Bound(Arguments);
+struct Bound<'a> {
+    arguments: &'a Arguments,
+    /// Those by place, once somebody asks.
+    places: &'a OnceCell<Value>,
+}
 
-impl Bound {
-    fn places(self) -> Value {
+impl<'a> Bound<'a> {
+    fn by_place(&self) -> Reader<'a> {
         let Arguments {
             named,
             args,
             kwargs,
-        } = self.0;
-        let named = named.into_iter().map(|(_, value)| value);
-        let rest = args
-            .map(Value::Array)
-            .into_iter()
-            .chain(kwargs.map(Value::Object));
-        named.chain(rest).collect()
+        } = self.arguments;
+        let rest = args.clone().map(Value::Array).into_iter();
+        let rest = rest.chain(kwargs.clone().map(Value::Object));
+        let all = || named.values().cloned().chain(rest).collect();
+        Reader(self.places.get_or_init(all))
     }
 }
 
-impl<'de> Deserializer<'de> for Bound {
+impl<'de> Deserializer<'de> for Bound<'de> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.places().deserialize_any(visitor)
+        self.by_place().deserialize_any(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -152,7 +160,7 @@ impl<'de> Deserializer<'de> for Bound {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        Value::Object(self.0.named).deserialize_any(visitor)
+        Entries::of(&self.arguments.named).deserialize_any(visitor)
     }
 
     serde::forward_to_deserialize_any! {
@@ -205,7 +213,7 @@ macro_rules! handler {
                     let _ = &invocation;
                     self($($argument::extract(&invocation)?),*)
                 };
-                Ok(serde_json::to_value(future.await?)?)
+                encoded(&future.await?)
             }
         }
     };

@@ -32,7 +32,7 @@ pub(crate) use context::Registry;
 pub use context::{Context, FailedRequest, Request, States, Tasks};
 pub use define::{Define, Returned, blocking, returned};
 pub use failure::{Failure, TaskError};
-pub use given::{Fits, Given, value};
+pub use given::{Fits, Given};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
 pub(crate) use parameters::Parameter;

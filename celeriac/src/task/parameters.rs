@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::hint::{self, Hint};
 use super::{Fits, probe};
-use crate::canvas::json;
+use crate::message::json;
 
 /// A signature that cannot be read; a mistake in the program.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,8 @@ pub struct Parameters {
     var_kwargs: Option<String>,
     /// Whether a star has been read: what follows goes by name alone.
     keyword_only: bool,
+    /// Why it cannot be called: a default that no message could carry.
+    unfit: Option<String>,
 }
 
 /// A call's arguments after binding.
@@ -121,7 +123,14 @@ impl Parameters {
     /// The same with one that need not be given.
     #[must_use]
     pub fn optional<T: ?Sized>(self, name: &str, default: impl Fits<T>) -> Self {
-        self.with(name, Some(json(default)), type_name::<T>())
+        let default = json::to_value(&default);
+        match default {
+            Ok(default) => self.with(name, Some(default), type_name::<T>()),
+            Err(error) => Self {
+                unfit: Some(format!("the default of '{name}': {error}")),
+                ..self
+            },
+        }
     }
 
     /// The same with `*args`; what follows goes by name alone.
@@ -176,6 +185,9 @@ impl Parameters {
         args: &[Value],
         kwargs: &Map<String, Value>,
     ) -> Result<Arguments, String> {
+        if let Some(reason) = &self.unfit {
+            return Err(format!("{function}(): {reason}"));
+        }
         let mut bound = Arguments {
             kwargs: self.var_kwargs.as_ref().map(|_| Map::new()),
             ..Arguments::default()

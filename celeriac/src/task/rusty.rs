@@ -24,10 +24,11 @@ use serde_json::{Number, Value};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
+use super::given::encoded;
 use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
 use crate::canvas::{Options, Signature};
-use crate::message::{Body, isoformat};
+use crate::message::{Body, isoformat, json};
 
 /// The task of a `#[celery::task]` function:
 /// `worker.task(rusty::task::<add>())`.
@@ -59,7 +60,7 @@ where
     T::Returns: Serialize,
 {
     let function = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
-    let params: T::Params = serde_json::from_value(Value::Object(arguments.named))
+    let params: T::Params = json::from_map(&arguments.named)
         .map_err(|error| Failure::new("TypeError", type_error(function, &error)))?;
     let app = Arc::clone(application().await?);
     let request = RustyRequest::<T>::new(app, message(&context), params.clone());
@@ -67,7 +68,7 @@ where
     match task.run(params).await {
         Ok(returned) => {
             task.on_success(&returned).await;
-            Ok(serde_json::to_value(&returned)?)
+            encoded(&returned)
         }
         Err(error) => {
             if !matches!(error, RustyError::Retry(_)) {
@@ -183,7 +184,7 @@ impl Broker for Bridge {
             .app()
             .clone();
         // rusty-celery writes JSON; the settings may want another format.
-        let body: Body = serde_json::from_slice(&message.raw_body)?;
+        let body: Body = json::from_slice(&message.raw_body)?;
         let mut call = signature(message, body);
         // It always names a queue, if only the default one.
         let route = app.route(&call).unwrap_or_default();

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Error;
-use crate::message::{DecodeError, Serializer};
+use crate::message::{DecodeError, Serializer, json};
 
 /// A message that is no task.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ impl Notice {
     /// it was written in.
     pub(crate) fn read<T: DeserializeOwned>(&self, accept: &[String]) -> Result<T, DecodeError> {
         Serializer::accepted(self.serializer.content_type(), accept)?;
-        serde_json::from_slice(&self.body).map_err(DecodeError::Body)
+        json::from_slice(&self.body).map_err(DecodeError::Body)
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::canvas::{Canvas, Signature, chord, group};
+use crate::message::json;
 use crate::task::{Args, Arguments, Context, Failure, Request, Task, TaskError, Tasks};
 
 /// All of them, by their names.
@@ -65,7 +66,7 @@ async fn map(Args(mapped): Args<Mapped>, context: Context) -> Result<Vec<Value>,
 }
 
 async fn starmap(Args(mapped): Args<Mapped>, context: Context) -> Result<Vec<Value>, TaskError> {
-    let calls = mapped.it.into_iter().map(serde_json::from_value);
+    let calls = mapped.it.iter().map(json::from_value);
     call_each(
         &mapped.task.task,
         calls.collect::<Result<_, _>>()?,
@@ -142,8 +143,8 @@ async fn send_chord(Args(sent): Args<SentChord>, context: Context) -> Result<Val
         .get("kwargs")
         .and_then(|kwargs| kwargs.get("tasks"))
     {
-        Some(tasks) => serde_json::from_value(tasks.clone()),
-        None => serde_json::from_value(sent.header),
+        Some(tasks) => json::from_value(tasks),
+        None => json::from_value(&sent.header),
     };
     let header: Vec<Signature> = header?;
     let mut chord = chord(header, sent.body);

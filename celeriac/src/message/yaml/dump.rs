@@ -4,10 +4,12 @@
 use std::fmt::Write;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::scalar;
+use crate::message::json::Number;
 use crate::message::typed::{self, Native};
+use crate::stack::with_room;
 
 /// PyYAML finds the colon of a longer key only if the key is marked as one.
 const LONGEST_KEY: usize = 1024;
@@ -28,7 +30,7 @@ fn write(out: &mut String, value: &Value) -> Result<(), String> {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
                 out.push_str(if index > 0 { ", " } else { "" });
-                write(out, item)?;
+                with_room(|| write(out, item))?;
             }
             out.push(']');
         }
@@ -37,6 +39,12 @@ fn write(out: &mut String, value: &Value) -> Result<(), String> {
                 out.push_str("!!binary ");
                 quote(out, &BASE64_STANDARD.encode(bytes));
             }
+            Some(Native::Number(number)) => out.push_str(match number {
+                Number::Real(real) if real.is_nan() => ".nan",
+                Number::Real(real) if real > 0.0 => ".inf",
+                Number::Real(_) => "-.inf",
+                Number::Whole(digits) => digits,
+            }),
             Some(Native::Other(class, text)) => write_date(out, class, text)?,
             None => write_map(out, map)?,
         },
@@ -54,7 +62,7 @@ fn write_map(out: &mut String, map: &Map<String, Value>) -> Result<(), String> {
             out.insert_str(start, "? ");
         }
         out.push_str(": ");
-        write(out, value)?;
+        with_room(|| write(out, value))?;
     }
     out.push('}');
     Ok(())
@@ -71,7 +79,7 @@ fn write_date(out: &mut String, class: &str, text: &str) -> Result<(), String> {
 }
 
 /// A float needs its point, and a sign in its exponent, to be one in YAML 1.1.
-fn write_number(out: &mut String, number: &Number) {
+fn write_number(out: &mut String, number: &serde_json::Number) {
     let text = number.to_string();
     if !number.is_f64() {
         out.push_str(&text);

@@ -6,7 +6,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde_json::{Map, Value};
 
 use super::scalar;
-use crate::message::serializer::MAX_DEPTH;
+use crate::message::serializer::{MAX_DEPTH, too_deep};
+use crate::stack::with_room;
 
 /// Aliases may add this much to a document, bytes of text and nodes of 64.
 const MOST_COPIED: usize = 64 << 20;
@@ -48,9 +49,14 @@ impl<'a> Loader<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, depth: usize) -> Result<Value, String> {
-        if depth >= MAX_DEPTH {
-            return Err(format!("nested deeper than {MAX_DEPTH}"));
+        // The scalar in the innermost list is no level of its own.
+        if depth > MAX_DEPTH {
+            return Err(too_deep().to_string());
         }
+        with_room(|| self.roomy_node(event, depth))
+    }
+
+    fn roomy_node(&mut self, event: Event<'a>, depth: usize) -> Result<Value, String> {
         let (anchor, value) = match event {
             Event::Alias(anchor) => return self.alias(anchor),
             Event::Scalar(text, style, anchor, tag) => {
@@ -205,7 +211,6 @@ mod tests {
             "--- 1\n--- 2",
             "{[1]: 2}",
             "{<<: {a: 1}}",
-            "[.nan]",
             "[1, ",
             "!!binary '%'",
             "!!int x",

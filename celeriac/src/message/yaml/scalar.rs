@@ -9,7 +9,8 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::message::instant::isoformat_naive;
-use crate::message::msgpack::finite;
+use crate::message::json::{self, Number};
+use crate::message::msgpack::real;
 
 macro_rules! pattern {
     ($name:ident, $pattern:literal) => {
@@ -41,8 +42,8 @@ pub(super) fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value,
         Some(tag @ ("int" | "float" | "bool" | "null")) => {
             let value = resolve(text)?;
             let fits = match tag {
-                "int" => value.is_i64() || value.is_u64(),
-                "float" => value.is_number(),
+                "int" => (value.is_number() && !value.is_f64()) || value.is_object(),
+                "float" => value.is_number() || value.is_object(),
                 "bool" => value.is_boolean(),
                 _ => value.is_null(),
             };
@@ -74,10 +75,10 @@ fn resolve(text: &str) -> Result<Value, String> {
         return Ok(text.into());
     }
     if INT.is_match(text) {
-        return int(text).ok_or_else(|| format!("{text:.80} does not fit in 64 bits"));
+        return int(text).ok_or_else(|| format!("{text:.80} does not fit in 128 bits"));
     }
     if FLOAT.is_match(text) {
-        return finite(float(text).ok_or_else(|| not_a("float", text))?);
+        return Ok(real(float(text).ok_or_else(|| not_a("float", text))?));
     }
     Ok(timestamp(text).unwrap_or_else(|| text.into()))
 }
@@ -88,6 +89,9 @@ fn int(text: &str) -> Option<Value> {
         Some(rest) => (true, rest),
         None => (false, digits.strip_prefix('+').unwrap_or(&digits)),
     };
+    if let Some(number) = Number::read(&format!("{}{digits}", if negative { "-" } else { "" })) {
+        return Some(number.value());
+    }
     let size = if let Some(bits) = digits.strip_prefix("0b") {
         i128::from_str_radix(bits, 2).ok()?
     } else if let Some(hex) = digits.strip_prefix("0x") {
@@ -99,10 +103,7 @@ fn int(text: &str) -> Option<Value> {
         places.reduce(|sum, place| sum?.checked_mul(60)?.checked_add(place?))??
     };
     let whole = if negative { -size } else { size };
-    i64::try_from(whole)
-        .map(Value::from)
-        .or_else(|_| u64::try_from(whole).map(Value::from))
-        .ok()
+    json::to_value(&whole).ok()
 }
 
 fn float(text: &str) -> Option<f64> {
@@ -181,7 +182,12 @@ mod tests {
         for (text, meant) in cases {
             assert_eq!(resolve(text)?, meant, "{text}");
         }
-        assert!(resolve("18446744073709551616").is_err());
+        let whole = |text| Number::Whole(text).value();
+        let (power, negative) = ("18446744073709551616", "-18446744073709551616");
+        assert_eq!(resolve("18_446744073709551616")?, whole(power));
+        assert_eq!(resolve(negative)?, whole(negative));
+        assert_eq!(resolve("0x10000000000000000")?, whole(power));
+        assert_eq!(resolve("-.inf")?, Number::Real(f64::NEG_INFINITY).value());
         Ok(())
     }
 

@@ -153,7 +153,7 @@ impl Transport for RedisTransport {
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
         for message in messages {
-            let payload = serde_json::to_vec(&message.envelope)?;
+            let payload = message.envelope.encode()?;
             for (command, key) in self.keys.destinations(message, &self.connection).await? {
                 pipeline.cmd(command).arg(key).arg(&payload).ignore();
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::message::Serializer;
+use crate::message::{Serializer, json};
 use crate::transport::Notice;
 
 /// A notice as kombu writes it (`virtual.Channel.prepare_message`).
@@ -48,9 +48,9 @@ pub(super) fn encode(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
     let serializer = notice.serializer;
     let body = match serializer {
         Serializer::Json => Cow::Borrowed(&notice.body),
-        other => Cow::Owned(other.dumps(&serde_json::from_slice::<Value>(&notice.body)?)?),
+        other => Cow::Owned(other.dumps(&json::from_slice::<Value>(&notice.body)?)?),
     };
-    serde_json::to_vec(&Wire {
+    json::to_vec(&Wire {
         body: BASE64_STANDARD.encode(&*body),
         content_encoding: Some(serializer.content_encoding().to_owned()),
         content_type: Some(serializer.content_type().to_owned()),
@@ -71,7 +71,7 @@ pub(super) fn encode(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
 /// Reads a message that is no task, as kombu writes it. `None`: nobody but
 /// Python can read it.
 pub fn decode(payload: &[u8]) -> Option<Notice> {
-    let wire: Wire = serde_json::from_slice(payload).ok()?;
+    let wire: Wire = json::from_slice(payload).ok()?;
     let serializer = match wire.content_type.as_deref() {
         None => Serializer::Json,
         Some(content_type) => Serializer::of_content_type(content_type)?,
@@ -82,7 +82,7 @@ pub fn decode(payload: &[u8]) -> Option<Notice> {
     };
     let body = match serializer {
         Serializer::Json => raw,
-        other => serde_json::to_vec(&other.loads::<Value>(&raw).ok()?).ok()?,
+        other => json::to_vec(&other.loads::<Value>(&raw).ok()?).ok()?,
     };
     let Address {
         exchange,

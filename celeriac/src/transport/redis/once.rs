@@ -39,7 +39,7 @@ impl RedisTransport {
         let mut call = PUBLISH_ONCE.key(self.keys.journal(journal));
         call.arg(number).arg(KEPT);
         for message in messages {
-            let payload = serde_json::to_vec(&message.envelope)?;
+            let payload = message.envelope.encode()?;
             for (command, key) in self.keys.destinations(message, &self.connection).await? {
                 call.key(key).arg(command).arg(&payload);
             }

@@ -26,6 +26,7 @@ use super::keys::Keys;
 use crate::canvas::new_id;
 use crate::config::Settings;
 use crate::error::Error;
+use crate::message::json;
 use crate::redis_link::{self, Connection, Server};
 use crate::schedule::{Change, Lead, Memory, ScheduleStore, Turn};
 
@@ -127,7 +128,7 @@ impl RedisSchedule {
     /// A hash of JSON values. What nobody can read is left out.
     async fn table<T: DeserializeOwned>(&self, name: &str) -> Result<BTreeMap<String, T>, Error> {
         let table: HashMap<String, Vec<u8>> = self.connection().hgetall(self.key(name)).await?;
-        let read = |(entry, value): (String, Vec<u8>)| match serde_json::from_slice(&value) {
+        let read = |(entry, value): (String, Vec<u8>)| match json::from_slice(&value) {
             Ok(value) => Some((entry, value)),
             Err(error) => {
                 tracing::error!(%error, entry, "cannot read one of celeriac.beat.{name}");
@@ -184,7 +185,7 @@ impl ScheduleStore for RedisSchedule {
                 .arg(serde_json::to_string(&turn.history)?);
         }
         for message in turns.iter().flat_map(|turn| &turn.messages) {
-            let payload = serde_json::to_vec(&message.envelope)?;
+            let payload = message.envelope.encode()?;
             for (command, key) in self.keys.destinations(message, &self.connection).await? {
                 call.key(key).arg(command).arg(&payload);
             }
@@ -203,7 +204,7 @@ impl ScheduleStore for RedisSchedule {
         if change.is_empty() {
             pipeline.hdel(key, entry).ignore();
         } else {
-            let change = serde_json::to_vec(change)?;
+            let change = json::to_vec(change)?;
             pipeline.hset(key, entry, change).ignore();
         }
         pipeline.incr(self.key("revision"), 1).ignore();

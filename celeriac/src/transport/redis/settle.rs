@@ -5,7 +5,7 @@ use redis::{AsyncCommands, Script};
 
 use super::{Delivery, RedisTransport, Tag};
 use crate::error::Error;
-use crate::message::Envelope;
+use crate::message::{Envelope, json};
 
 /// Puts a message back, if nobody has settled it meanwhile. `KEYS`: unacked,
 /// unacked_index, the list. `ARGV`: tag, message.
@@ -27,7 +27,7 @@ impl RedisTransport {
                 .zrem(self.keys.unacked_index(), tag)
                 .await?);
         };
-        match serde_json::from_slice::<(Envelope, String, String)>(&entry) {
+        match json::from_slice::<(Envelope, String, String)>(&entry) {
             Ok((envelope, exchange, routing_key)) => {
                 self.put_back(tag, envelope, &exchange, &routing_key).await
             }
@@ -58,7 +58,7 @@ impl RedisTransport {
             .key(self.keys.unacked_index())
             .key(self.keys.queue(&queue, priority))
             .arg(tag)
-            .arg(serde_json::to_vec(&envelope)?)
+            .arg(envelope.encode()?)
             .invoke_async::<()>(&mut self.connection())
             .await?;
         Ok(())

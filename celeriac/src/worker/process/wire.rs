@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::super::Outcome;
+use crate::message::json;
 
 /// A child's first word: it can run tasks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,12 +62,12 @@ impl Line {
     }
 
     pub async fn send(&mut self, said: &impl Serialize) -> std::io::Result<()> {
-        self.0.send(&serde_json::to_vec(said)?[..]).await
+        self.0.send(&json::to_vec(said)?[..]).await
     }
 
     /// A run and its message.
     pub async fn send_run(&mut self, run: &Run, message: &[u8]) -> std::io::Result<()> {
-        self.0.feed(&serde_json::to_vec(run)?[..]).await?;
+        self.0.feed(&json::to_vec(run)?[..]).await?;
         self.0.send(message).await
     }
 
@@ -80,7 +81,7 @@ impl Line {
         loop {
             let frame = self.next().await?;
             if *frame != *STRIKE {
-                return serde_json::from_slice(&frame).ok();
+                return json::from_slice(&frame).ok();
             }
         }
     }
@@ -93,7 +94,7 @@ impl Line {
     /// The next frame, read. `None` if it cannot be, too: both sides are the
     /// same program.
     pub async fn receive<T: DeserializeOwned>(&mut self) -> Option<T> {
-        serde_json::from_slice(&self.next().await?).ok()
+        json::from_slice(&self.next().await?).ok()
     }
 }
 
