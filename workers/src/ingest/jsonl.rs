@@ -5,6 +5,7 @@ use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use serde::de::IgnoredAny;
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncSeekExt, BufReader};
 use tokio::sync::Mutex;
@@ -13,7 +14,8 @@ use super::decode;
 use super::source::{FetchError, RawPage, Row, TranscriptSource};
 
 /// Lines of `{"id", "turns": [{"speaker", "text"}]}` or `{"input", "output"}`.
-/// The file may grow, but what it holds must not change.
+/// The file may grow, but what it holds must not change. A last line without a
+/// line feed counts once it is JSON.
 pub struct Jsonl {
     path: PathBuf,
     /// Where in the file the rows begin at which pages ended, so that a page
@@ -34,18 +36,25 @@ impl Jsonl {
         let (mut row, mut byte) = self.nearest(offset).await;
         let mut file = BufReader::new(File::open(&self.path).await?);
         file.seek(SeekFrom::Start(byte)).await?;
-        let mut page = RawPage::default();
+        let (mut page, mut known) = (RawPage::default(), (row, byte));
         while row < offset.saturating_add(limit) {
             let Some(line) = next_line(&mut file, &mut byte).await? else {
                 break;
             };
+            if is_unfinished(&line) {
+                break;
+            }
             if row >= offset {
                 page.rows.push(decode_line(&line, row));
                 page.raw.extend_from_slice(&line);
             }
             row += 1;
+            // The end of a line without a line feed is where one may come.
+            if line.ends_with(b"\n") {
+                known = (row, byte);
+            }
         }
-        self.begins.lock().await.insert(row, byte);
+        self.begins.lock().await.insert(known.0, known.1);
         page.total = file.fill_buf().await?.is_empty().then_some(row);
         Ok(page)
     }
@@ -87,6 +96,11 @@ async fn next_line(
     let read = file.read_until(b'\n', &mut line).await?;
     *byte += read as u64;
     Ok((read > 0).then_some(line))
+}
+
+/// Whether somebody is still writing the line: the next run finds it whole.
+fn is_unfinished(line: &[u8]) -> bool {
+    !line.ends_with(b"\n") && serde_json::from_slice::<IgnoredAny>(line).is_err()
 }
 
 fn decode_line(line: &[u8], index: u64) -> Row {

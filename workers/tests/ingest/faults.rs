@@ -57,6 +57,23 @@ async fn retry_after_as_a_date_is_obeyed() {
 }
 
 #[tokio::test]
+async fn retry_after_as_a_date_is_one_of_the_servers_clock() {
+    // The server's clock, which it tells, is an hour ahead of this one.
+    let fault = || {
+        let now = SystemTime::now() + Duration::from_secs(3_600);
+        let then = httpdate::fmt_http_date(now + Duration::from_secs(2));
+        let now = httpdate::fmt_http_date(now);
+        Answer::Status(429, Some(format!("{then}\r\ndate: {now}")))
+    };
+    let server = survives(1, fault).await;
+    assert!(
+        wait(&server) < Duration::from_secs(10),
+        "{:?}",
+        wait(&server)
+    );
+}
+
+#[tokio::test]
 async fn what_may_pass_is_tried_again() {
     survives(3, || Answer::Status(500, None)).await;
     survives(3, || Answer::Status(429, None)).await;

@@ -66,6 +66,41 @@ async fn dialogues_and_pairs_come_from_a_file_that_may_grow() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_still_being_written_is_left_for_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("calls.jsonl");
+    let line = |n: u32| json!({"input": format!("In {n}"), "output": "漢字"}).to_string();
+    let whole = [line(0), line(1), line(2), line(3)].join("\n");
+    let bench = Bench::new("").await;
+    let (ingestion, queue) = (
+        bench.ingestion_from(Arc::new(Jsonl::new(&path))),
+        Queue::default(),
+    );
+    // It is cut in a word, in a character, and where a line feed is to come.
+    let (word, character) = (line(0).len() + 9, line(0).len() * 2 - 3);
+    for (end, stored) in [
+        (word, 1),
+        (character, 0),
+        (line(0).len() * 2 + 1, 1),
+        (whole.len(), 2),
+    ] {
+        std::fs::write(&path, &whole.as_bytes()[..end]).unwrap();
+        let report = ingestion.run(None, &queue).await.unwrap();
+        assert_eq!((report.stored, report.invalid), (stored, 0), "{end}");
+        assert!(report.exhausted);
+    }
+    // Whoever counts the lines anew comes to the same rows.
+    let again = bench.ingestion_from(Arc::new(Jsonl::new(&path)));
+    std::fs::write(&path, format!("{whole}\n{}", line(4))).unwrap();
+    let report = again.run(None, &queue).await.unwrap();
+    assert_eq!(
+        (report.stored, report.invalid, report.next_offset),
+        (1, 0, 5)
+    );
+    assert_eq!(queue.calls()[4].transcript_customer, "In 4");
+}
+
+#[tokio::test]
 async fn a_page_deep_in_a_file_is_found_without_those_before() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("calls.jsonl");
