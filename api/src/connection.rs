@@ -17,10 +17,12 @@ use crate::patient::Patient;
 
 /// How long the head of a request may take, from the end of the one before.
 const HEAD: Duration = Duration::from_secs(15);
+/// The largest head of a request, in bytes.
+const LARGEST_HEAD: usize = 128 * 1024;
 /// How many requests may be under way on one HTTP/2 connection.
 const STREAMS: u32 = 64;
-/// The largest head of a request on an HTTP/2 connection, in bytes.
-const LARGEST_HEAD: u32 = 16 * 1024;
+/// The largest list of headers of each, in bytes.
+const LARGEST_LIST: u32 = 16 * 1024;
 
 /// Answers a client's requests until it leaves, or is silent for too long. Once `stop` is
 /// cancelled, those that are under way are the last.
@@ -67,11 +69,12 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD);
+        .header_read_timeout(HEAD)
+        .max_buf_size(LARGEST_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(LARGEST_HEAD);
+        .max_header_list_size(LARGEST_LIST);
     builder
 }

@@ -144,6 +144,14 @@ def test_a_crowd_that_says_nothing_burns_nothing_and_is_sent_away(tmp_path):
         api.stop()
 
 
+def test_a_head_has_a_limit(api):
+    for path in ["/health?" + "x" * 60_000, "/health"]:
+        assert api.ask(path)[0] == 200
+    with socket.create_connection(("127.0.0.1", api.port), timeout=30) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 200_000)
+        assert client.recv(65536).startswith(b"HTTP/1.1 431")
+
+
 def served(api):
     try:
         return api.ask("/health", timeout=40)[0] == 200
