@@ -64,7 +64,9 @@ impl IngestError {
         match self {
             Self::Fetch { error, .. } => error.is_transient(),
             Self::Pages(error) => !needs_somebody(error),
-            Self::Store(_) => true,
+            Self::Store(error) => {
+                matches!(error, StoreError::Database(_) | StoreError::TimedOut(_))
+            }
             Self::Send(error) => error.passes,
         }
     }
