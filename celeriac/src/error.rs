@@ -27,7 +27,7 @@ pub enum Error {
         reason: String,
     },
     /// The broker or the result backend cannot be reached, or refuses.
-    #[error("{0}")]
+    #[error("{}", said(.0.as_ref()))]
     Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A message or a result is not what it should be.
     #[error(transparent)]
@@ -97,6 +97,26 @@ impl Error {
             Self::QueueNotFound(_) => "celery.exceptions.QueueNotFound",
             _ => "RuntimeError",
         }
+    }
+}
+
+impl Error {
+    /// Whether a server is there and says no; else it is away.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let Self::Connection(cause) = self else {
+            return false;
+        };
+        cause
+            .downcast_ref::<redis::RedisError>()
+            .is_some_and(|error| !error.is_io_error())
+    }
+}
+
+/// A cause in the server's own words, if it is a server's.
+fn said(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref() {
+        Some(error) => redis_link::words(error),
+        None => cause.to_string(),
     }
 }
 

@@ -87,10 +87,14 @@ impl Connection {
         }))
     }
 
-    /// Subscribes to a channel; what it brings is pushed.
+    /// Subscribes to a channel; what it brings is pushed, if the server tells
+    /// of anything.
     pub async fn subscribe(&self, channel: &str) -> RedisResult<()> {
         lock(&self.0.channels).insert(channel.to_owned());
         let (number, mut line) = self.line().await?;
+        if !line.tells() {
+            return Ok(());
+        }
         let subscribed = line.subscribe(channel).await;
         self.trust(number, subscribed)
     }
@@ -99,6 +103,9 @@ impl Connection {
     pub async fn unsubscribe(&self, channel: &str) -> RedisResult<()> {
         lock(&self.0.channels).remove(channel);
         let (number, mut line) = self.line().await?;
+        if !line.tells() {
+            return Ok(());
+        }
         let unsubscribed = line.unsubscribe(channel).await;
         self.trust(number, unsubscribed)
     }
@@ -225,9 +232,11 @@ impl Inner {
             Ok::<(), ()>(())
         };
         let mut line = self.server.open_with_pushes(push).await?;
-        let channels = lock(&self.channels).clone();
-        for channel in channels {
-            line.subscribe(&channel).await?;
+        if line.tells() {
+            let channels = lock(&self.channels).clone();
+            for channel in channels {
+                line.subscribe(&channel).await?;
+            }
         }
         tokio::spawn(subscribe_again(Arc::downgrade(&self), line.end()));
         Ok(line)
@@ -299,6 +308,25 @@ impl ConnectionLike for Connection {
 /// failover, one that loads its data, one that wants another login. Another
 /// connection may lead to another.
 const USELESS: [&str; 4] = ["LOADING", "MASTERDOWN", "NOAUTH", "READONLY"];
+
+/// An error as the server said it: a pipeline's first one.
+pub(crate) fn words(error: &RedisError) -> String {
+    if let Some(faults) = error.clone().into_server_errors()
+        && let Some((_, fault)) = faults.first()
+    {
+        return format!("{} {}", fault.code(), fault.details().unwrap_or_default());
+    }
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
+}
+
+/// Whether a server does not know this command, or does not let this user use it.
+pub(crate) fn lacks(error: &RedisError, command: &str) -> bool {
+    let said = error.to_string().to_lowercase();
+    said.contains(command) && (said.contains("unknown command") || said.contains("permission"))
+}
 
 /// Whether the connection that this came by is of no use.
 fn is_useless(error: &RedisError) -> bool {

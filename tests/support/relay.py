@@ -1,7 +1,8 @@
 """A way to Redis that can fall silent, as a network does that loses every packet."""
 
 import socket
-from threading import Event, Thread
+import time
+from threading import Event, Lock, Thread
 
 BLOCK = 65536
 
@@ -43,3 +44,25 @@ class Relay:
     def close(self):
         self.listener.close()
         self.fall_silent()
+
+
+class SlowRelay(Relay):
+    """Passes on so many bytes a second each way, all connections together."""
+
+    def __init__(self, port, rate):
+        self.rate = rate
+        self.turns = {}
+        super().__init__(port)
+
+    def pass_on(self, source, sink, silent):
+        # One way's connections share its bytes.
+        turn = self.turns.setdefault(source.getpeername()[1] == self.target[1], Lock())
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BLOCK)
+        try:
+            while block := source.recv(BLOCK // 4):
+                with turn:
+                    time.sleep(len(block) / self.rate)
+                    sink.sendall(block)
+        except OSError:
+            pass
+        sink.close()

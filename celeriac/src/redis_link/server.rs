@@ -1,12 +1,13 @@
 //! A server, and one connection to it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::select_ok;
-use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection};
+use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, PubSub};
 use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisFuture,
@@ -27,6 +28,8 @@ use crate::error::{Error, hide_password};
 
 /// A connection on which nothing is said for so long is probed by the system.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// So many bytes may wait in the system until they are sent.
+const UNSENT: u32 = 128 * 1024;
 
 /// A server, and how it is spoken to. Cheap to clone.
 #[derive(Clone)]
@@ -38,8 +41,10 @@ struct Inner {
     ssl: Option<SslOptions>,
     login: RedisConnectionInfo,
     options: LinkOptions,
-    /// Whether it has refused to be told the connection's name.
-    nameless: AtomicBool,
+    /// Whether it does not know `HELLO`, so that it is spoken to as before it.
+    old: AtomicBool,
+    /// What has been remarked of it.
+    remarks: Mutex<BTreeSet<&'static str>>,
 }
 
 /// What can be read and written, whatever it goes over.
@@ -80,7 +85,8 @@ impl Server {
             place: address.place,
             ssl,
             options,
-            nameless: AtomicBool::new(false),
+            old: AtomicBool::new(address.query.protocol == Some(2)),
+            remarks: Mutex::default(),
         })))
     }
 
@@ -96,13 +102,12 @@ impl Server {
 
     /// Opens a connection.
     pub async fn open(&self) -> RedisResult<Line> {
-        self.open_with(AsyncConnectionConfig::new()).await
+        self.open_with(None).await
     }
 
     /// As [`open`](Self::open). `pushes` gets what Redis tells without being asked.
     pub async fn open_with_pushes(&self, pushes: impl AsyncPushSender) -> RedisResult<Line> {
-        let config = AsyncConnectionConfig::new().set_push_sender(pushes);
-        self.open_with(config).await
+        self.open_with(Some(Arc::new(pushes))).await
     }
 
     /// Opens one that has answered.
@@ -112,27 +117,75 @@ impl Server {
         Ok(line)
     }
 
-    async fn open_with(&self, config: AsyncConnectionConfig) -> RedisResult<Line> {
-        // Whoever waits for an answer bounds it.
-        let config = config.set_response_timeout(None);
-        let opening = timeout(self.0.options.connect, self.begin(config));
-        let mut line = opening
-            .await
-            .unwrap_or_else(|_| Err(timed_out("no connection in time")))?;
+    /// A connection that hears channels, of a server whose other connections
+    /// are not [told](Line::tells).
+    pub async fn hear(&self) -> RedisResult<PubSub> {
+        let login = self.login();
+        let opening = async { PubSub::new(&login, self.stream().await?).await };
+        self.in_time(opening).await
+    }
+
+    /// Says something once, though it is found with each connection.
+    pub fn remark(&self, about: &'static str, text: impl FnOnce() -> String) {
+        let mut remarks = self
+            .0
+            .remarks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if remarks.insert(about) {
+            tracing::warn!("{}", text());
+        }
+    }
+
+    async fn open_with(&self, pushes: Option<Arc<dyn AsyncPushSender>>) -> RedisResult<Line> {
+        let mut opened = self.in_time(self.begin(pushes.clone())).await;
+        if let Err(error) = &opened
+            && !self.0.old.load(Ordering::Relaxed)
+            && super::lacks(error, "hello")
+        {
+            self.remark("HELLO", || {
+                format!("a server tells of nothing without being asked: {error}")
+            });
+            self.0.old.store(true, Ordering::Relaxed);
+            opened = self.in_time(self.begin(pushes)).await;
+        }
+        let mut line = opened?;
         self.name(&mut line).await?;
         Ok(line)
     }
 
-    async fn begin(&self, config: AsyncConnectionConfig) -> RedisResult<Line> {
+    async fn in_time<T>(&self, opening: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let opened = timeout(self.0.options.connect, opening).await;
+        opened.unwrap_or_else(|_| Err(timed_out("no connection in time")))
+    }
+
+    /// How a connection begins.
+    fn login(&self) -> RedisConnectionInfo {
+        let protocol = match self.0.old.load(Ordering::Relaxed) {
+            true => ProtocolVersion::RESP2,
+            false => ProtocolVersion::RESP3,
+        };
+        self.0.login.clone().set_protocol(protocol)
+    }
+
+    async fn begin(&self, pushes: Option<Arc<dyn AsyncPushSender>>) -> RedisResult<Line> {
+        let login = self.login();
+        let tells = login.protocol() == ProtocolVersion::RESP3;
+        // Whoever waits for an answer bounds it.
+        let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
+        if let Some(pushes) = pushes.filter(|_| tells) {
+            config = config.set_push_sender(move |push| pushes.send(push));
+        }
         let progress = Progress::new();
         let stream = Watched::new(self.stream().await?, progress.clone());
         let (connection, driver) =
-            MultiplexedConnection::new_with_config(&self.0.login, stream, config).await?;
+            MultiplexedConnection::new_with_config(&login, stream, config).await?;
         let ended = CancellationToken::new();
         let end = ended.clone().drop_guard();
         let driver = tokio::spawn(driver.map(move |()| drop(end)));
         Ok(Line {
             connection,
+            tells,
             progress,
             patience: self.patience(),
             ended,
@@ -156,6 +209,8 @@ impl Server {
         let (stream, _) = select_ok(attempts).await?;
         stream.set_nodelay(true)?;
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+        // What is written moves, and does not lie here for as long as it takes.
+        SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
         let Some(ssl) = &self.0.ssl else {
             return Ok(Box::new(stream));
         };
@@ -178,9 +233,9 @@ impl Server {
         let named = command.arg("SETNAME").arg(name).exec_async(line).await;
         match named {
             Err(error) if !super::passes(&error) => {
-                if !self.0.nameless.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "connections have no name");
-                }
+                self.remark("CLIENT SETNAME", || {
+                    format!("connections have no name: {error}")
+                });
                 Ok(())
             }
             named => named,
@@ -189,13 +244,7 @@ impl Server {
 }
 
 fn login(address: &Address) -> RedisConnectionInfo {
-    let protocol = match address.query.protocol {
-        Some(2) => ProtocolVersion::RESP2,
-        _ => ProtocolVersion::RESP3,
-    };
-    let mut login = RedisConnectionInfo::default()
-        .set_db(address.database)
-        .set_protocol(protocol);
+    let mut login = RedisConnectionInfo::default().set_db(address.database);
     if let Some(username) = &address.username {
         login = login.set_username(username);
     }
@@ -209,6 +258,8 @@ fn login(address: &Address) -> RedisConnectionInfo {
 #[derive(Clone)]
 pub(crate) struct Line {
     connection: MultiplexedConnection,
+    /// Whether the server tells of something without being asked.
+    tells: bool,
     progress: Progress,
     patience: Duration,
     /// Cancelled when it is lost.
@@ -221,6 +272,12 @@ impl Line {
     /// Whether nothing is known of its end.
     pub fn is_open(&self) -> bool {
         !self.ended.is_cancelled()
+    }
+
+    /// Whether the server tells of something without being asked: it does not
+    /// by the protocol before `HELLO`.
+    pub fn tells(&self) -> bool {
+        self.tells
     }
 
     /// Told when it is lost.

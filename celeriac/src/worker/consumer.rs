@@ -8,6 +8,7 @@ use futures::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
+use super::outage::Outage;
 use super::{Shared, life};
 use crate::control;
 use crate::error::Error;
@@ -16,36 +17,39 @@ use crate::transport::Delivery;
 /// A fetch comes back after this even if nothing has happened: a wait without
 /// end is how a consumer stops without a word.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest pause between two attempts to reach the broker.
-const LONGEST_PAUSE: Duration = Duration::from_secs(32);
-/// The shortest.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// Leaving may not hold up the end for longer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Waits until the broker answers, or the shutdown begins.
-pub(super) async fn connect(shared: &Shared) {
-    let mut pause = SHORTEST_PAUSE;
+///
+/// # Errors
+/// What the broker lacks or refuses for good, or what there is if it is not to
+/// be waited for.
+pub(super) async fn connect(shared: &Shared) -> Result<(), Error> {
+    let mut outage = Outage::at_start();
     let queues = shared.queues.names();
     loop {
         let connected = tokio::select! {
             connected = declare(shared, &queues) => connected,
-            () = shared.shutdown.warm() => return,
+            () = shared.shutdown.warm() => return Ok(()),
         };
         let Err(error) = connected else {
             break;
         };
-        pause = after_loss(shared, &error, pause).await;
+        outage.wait(shared, error).await?;
     }
     shared.link.set_fetched(true);
     tracing::info!("Connected to {}", shared.app.broker_address());
+    Ok(())
 }
 
 /// Takes messages and starts their lives until the shutdown begins.
-pub(super) async fn consume(shared: &Arc<Shared>) {
-    let mut pause = SHORTEST_PAUSE;
+///
+/// # Errors
+/// What there is if a lost broker is not to be waited for.
+pub(super) async fn consume(shared: &Arc<Shared>) -> Result<(), Error> {
+    let mut outage = Outage::of_none();
     let mut declared = false;
-    let mut lost = false;
     let mut queues = shared.queues.watch();
     while !shared.shutdown.is_warm() {
         let names = queues.borrow_and_update().clone();
@@ -56,24 +60,23 @@ pub(super) async fn consume(shared: &Arc<Shared>) {
                 declared = false;
                 continue;
             }
-            () = shared.shutdown.warm() => return,
+            () = shared.shutdown.warm() => return Ok(()),
         };
         match fetched {
             Ok((deliveries, permits)) => {
-                pause = SHORTEST_PAUSE;
                 shared.link.set_fetched(true);
                 start(shared, deliveries, permits);
-                if std::mem::take(&mut lost) {
+                if outage.end() {
                     catch_up(shared);
                 }
             }
             Err(error) => {
                 declared = false;
-                lost = true;
-                pause = after_loss(shared, &error, pause).await;
+                outage.wait(shared, error).await?;
             }
         }
     }
+    Ok(())
 }
 
 /// Makes the queues known, and has broadcasts fill their own.
@@ -140,25 +143,6 @@ fn catch_up(shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         tokio::spawn(async move { control::mingle(&shared).await });
     }
-}
-
-/// Waits for a while; how long the next one is to be.
-async fn after_loss(shared: &Shared, error: &Error, pause: Duration) -> Duration {
-    shared.link.set_fetched(false);
-    complain(shared, error, pause);
-    tokio::select! {
-        () = sleep(pause) => {}
-        () = shared.shutdown.warm() => {}
-    }
-    (pause * 2).min(LONGEST_PAUSE)
-}
-
-fn complain(shared: &Shared, error: &Error, pause: Duration) {
-    tracing::error!(
-        "consumer: Cannot connect to {}: {error}. Trying again in {:.2} seconds...",
-        shared.app.broker_address(),
-        pause.as_secs_f64()
-    );
 }
 
 /// Keeps what is held, and brings back what others lost, until aborted.

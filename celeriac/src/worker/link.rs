@@ -14,6 +14,8 @@ pub(super) struct Link {
     /// Whether it could renew its lease last time.
     tended: AtomicBool,
     began: Instant,
+    /// Since when a broker that answers refuses to work, as `fetching`.
+    refused: AtomicU64,
     /// When the fetch under way was begun, in milliseconds since `began` and
     /// one more; 0 if there is none.
     fetching: AtomicU64,
@@ -25,6 +27,7 @@ impl Default for Link {
             fetched: AtomicBool::new(false),
             tended: AtomicBool::new(true),
             began: Instant::now(),
+            refused: AtomicU64::new(0),
             fetching: AtomicU64::new(0),
         }
     }
@@ -34,6 +37,21 @@ impl Link {
     /// The broker has answered the consumer, or has not.
     pub fn set_fetched(&self, fetched: bool) {
         self.fetched.store(fetched, Ordering::Relaxed);
+        if fetched {
+            self.set_refused(false);
+        }
+    }
+
+    /// The broker is there and refuses, or it is away: for that one nobody can
+    /// do anything here.
+    pub fn set_refused(&self, refused: bool) {
+        let since = self.refused.load(Ordering::Relaxed);
+        let since = match (refused, since) {
+            (false, _) => 0,
+            (true, 0) => self.now() + 1,
+            (true, since) => since,
+        };
+        self.refused.store(since, Ordering::Relaxed);
     }
 
     /// It has renewed the lease, or has not: heard of even while the consumer
@@ -53,16 +71,17 @@ impl Link {
         Fetching(self)
     }
 
-    /// Whether a fetch is under way that should long have ended.
+    /// Whether a fetch is under way that should long have ended, or the broker
+    /// has refused for as long.
     pub fn is_stuck(&self) -> bool {
         self.is_stuck_after(PATIENCE)
     }
 
     fn is_stuck_after(&self, patience: Duration) -> bool {
-        match self.fetching.load(Ordering::Relaxed) {
-            0 => false,
-            since => u128::from(self.now() + 1 - since) > patience.as_millis(),
-        }
+        [&self.fetching, &self.refused].iter().any(|since| {
+            let since = since.load(Ordering::Relaxed);
+            since > 0 && u128::from(self.now() + 1 - since) > patience.as_millis()
+        })
     }
 
     fn now(&self) -> u64 {
@@ -92,6 +111,18 @@ mod tests {
         assert!(link.is_stuck_after(Duration::from_millis(1)));
         assert!(!link.is_stuck());
         drop(fetching);
+        assert!(!link.is_stuck_after(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_broker_that_refuses_for_long_is_noticed() {
+        let link = Link::default();
+        link.set_refused(true);
+        std::thread::sleep(Duration::from_millis(5));
+        link.set_refused(true);
+        assert!(link.is_stuck_after(Duration::from_millis(1)));
+        assert!(!link.is_stuck());
+        link.set_fetched(true);
         assert!(!link.is_stuck_after(Duration::ZERO));
     }
 }

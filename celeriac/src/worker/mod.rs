@@ -15,6 +15,7 @@
 //! - `acks`: what becomes of a message when its run is over
 //! - `settle`: what a run's [`Outcome`] leaves behind
 //! - `insist`: what must be done, as often as it takes
+//! - `outage`: a broker that is away, or refuses
 //! - `presence`: whether the servers are there at the end
 //! - `follow`: callbacks, chains and what replaces a task
 //! - `chord`: members of a chord's header
@@ -40,6 +41,7 @@ pub(crate) mod limits;
 mod link;
 mod metrics;
 mod monitor;
+mod outage;
 mod outcome;
 pub(crate) mod pool;
 mod presence;
@@ -332,7 +334,8 @@ impl Worker {
     ///
     /// # Errors
     /// What makes work impossible, such as [`Error::QueueNotFound`], and
-    /// [`Error::ColdShutdown`]. A lost broker is waited for.
+    /// [`Error::ColdShutdown`]. A lost broker is waited for, unless the settings
+    /// say otherwise.
     pub async fn run(self) -> Result<(), Error> {
         self.play(|worker| {
             cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;
@@ -375,7 +378,10 @@ impl Worker {
         let state_db = StateDb::open(&shared)?;
         monitor.watch(&shared);
         shared.children.replenish();
-        consumer::connect(&shared).await;
+        if let Err(error) = consumer::connect(&shared).await {
+            shared.children.close().await;
+            return Err(error);
+        }
         // Aborted when dropped, at the end.
         let mut services = Services::start()?;
         shared.serve(&mut services);
@@ -392,7 +398,11 @@ impl Worker {
         let beat = society.heartbeat;
         let beating = beat.map(|interval| (shared.beat(&mut services, interval), interval));
         shared.announce();
-        consumer::consume(&shared).await;
+        let consumed = consumer::consume(&shared).await;
+        if let Err(error) = &consumed {
+            tracing::error!("consumer: Connection to broker lost for good: {error}");
+            shared.shutdown.begin();
+        }
         // As in Celery, a worker that ends is gone for others, though what runs
         // may finish.
         if let Some(listening) = listening {
@@ -413,7 +423,7 @@ impl Worker {
         trace::flush().await;
         match shared.shutdown.is_cold() {
             true => Err(Error::ColdShutdown),
-            false => Ok(()),
+            false => consumed,
         }
     }
 }

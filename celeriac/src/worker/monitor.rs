@@ -26,7 +26,8 @@ impl Monitor {
     }
 
     /// Whether it gets on: it fetches messages, waits for a slot or for a lost
-    /// broker, or has not begun. If not, only a restart helps.
+    /// broker, or has not begun. If not, for 60 seconds a fetch has not ended,
+    /// or a broker that is there has refused: a restart may help.
     pub fn is_live(&self) -> bool {
         self.shared().is_none_or(|shared| !shared.link.is_stuck())
     }

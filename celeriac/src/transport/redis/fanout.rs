@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use ::redis::{FromRedisValue, PushInfo, PushKind};
+use ::redis::{FromRedisValue, PushInfo, PushKind, Value};
 use async_trait::async_trait;
+use futures::StreamExt;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
@@ -60,6 +61,9 @@ async fn listen_once(
 ) -> Result<(), Error> {
     let (sender, mut pushes) = unbounded_channel();
     let mut line = server.open_with_pushes(sender).await?;
+    if !line.tells() {
+        return listen_by_itself(server, channel, subscribed, hear).await;
+    }
     if channel.contains('*') {
         line.psubscribe(channel).await?;
     } else {
@@ -73,6 +77,31 @@ async fn listen_once(
                 payload(&push).into_iter().for_each(hear);
             }
             Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// The same where a connection that hears can do nothing else.
+async fn listen_by_itself(
+    server: &Server,
+    channel: &str,
+    subscribed: &Notify,
+    hear: &impl Fn(Vec<u8>),
+) -> Result<(), Error> {
+    let (mut asking, mut heard) = server.hear().await?.split();
+    match channel.contains('*') {
+        true => asking.psubscribe(channel).await?,
+        false => asking.subscribe(channel).await?,
+    }
+    subscribed.notify_one();
+    loop {
+        match timeout(PROBE, heard.next()).await {
+            Err(_) => {
+                let answered = timeout(server.patience(), asking.ping::<Value>()).await;
+                answered.map_err(|_| Error::Timeout(server.patience()))??;
+            }
+            Ok(Some(message)) => hear(message.get_payload_bytes().to_vec()),
+            Ok(None) => return Ok(()),
         }
     }
 }

@@ -2,50 +2,52 @@
 //!
 //! A script pops a batch and enters it in `unacked` in one step. When there is
 //! nothing, the lists' lengths are read on a connection that Redis tracks
-//! (`CLIENT TRACKING`): whoever pushes to one of them makes Redis tell us.
+//! (`CLIENT TRACKING`): whoever pushes to one of them makes Redis tell us. A
+//! server that does not is asked again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use redis::{PushInfo, PushKind, Script};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::{Instant, timeout_at};
+use redis::Script;
+use tokio::time::Instant;
 
 use super::keys::Keys;
+use super::watch::Watch;
 use super::{Delivery, Own, RedisTransport};
 use crate::error::Error;
-use crate::redis_link::Line;
 
 /// Most messages that one script takes; Lua's `unpack` has its bounds.
 const BATCH: usize = 256;
-
 /// `KEYS`: unacked, unacked_index, refused, then the lists in order.
 /// `ARGV`: how many, the time, the tags' beginning, then each list's queue as a
 /// JSON string. Answers a triple of tag, place of the list and message for each.
+///
+/// No further message is taken once there is a megabyte: on a slow link what has
+/// been taken can run while the rest comes.
 ///
 /// What by its ends is no JSON object waits for its dead letter in a list of
 /// its own: in `unacked` it would break the restore of Python workers.
 const TAKE: &str = r#"
 local left, out, entries, index, n = tonumber(ARGV[1]), {}, {}, {}, 0
+local room = 1048576
 for i = 4, #KEYS do
-  if left <= 0 then break end
-  local items = redis.call('RPOP', KEYS[i], left)
-  if items then
-    for _, item in ipairs(items) do
-      left = left - 1
-      n = n + 1
-      local tag = ARGV[3] .. n
-      if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
-        entries[#entries + 1] = tag
-        entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i] .. ']'
-        index[#index + 1] = ARGV[2]
-        index[#index + 1] = tag
-      else
-        redis.call('LPUSH', KEYS[3], item)
-      end
-      out[#out + 1] = {tag, i - 4, item}
+  while left > 0 and room > 0 do
+    local item = redis.call('RPOP', KEYS[i])
+    if not item then break end
+    left = left - 1
+    room = room - #item
+    n = n + 1
+    local tag = ARGV[3] .. n
+    if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
+      entries[#entries + 1] = tag
+      entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i] .. ']'
+      index[#index + 1] = ARGV[2]
+      index[#index + 1] = tag
+    else
+      redis.call('LPUSH', KEYS[3], item)
     end
+    out[#out + 1] = {tag, i - 4, item}
   end
 end
 if #index > 0 then
@@ -57,9 +59,7 @@ return out
 
 /// The connection that takes messages.
 pub(super) struct Fetcher {
-    connection: Line,
-    /// What Redis tells without being asked.
-    pushes: UnboundedReceiver<PushInfo>,
+    watch: Watch,
     keys: Keys,
     own: Arc<Own>,
     script: Script,
@@ -67,15 +67,8 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub async fn connect(transport: &RedisTransport) -> Result<Self, Error> {
-        let (sender, pushes) = unbounded_channel();
-        let mut connection = transport.server.open_with_pushes(sender).await?;
-        redis::cmd("CLIENT")
-            .arg(&["TRACKING", "ON"])
-            .exec_async(&mut connection)
-            .await?;
         Ok(Self {
-            connection,
-            pushes,
+            watch: Watch::open(&transport.server).await?,
             keys: transport.keys.clone(),
             own: Arc::clone(&transport.own),
             script: Script::new(TAKE),
@@ -92,11 +85,14 @@ impl Fetcher {
         let deadline = Instant::now() + patience;
         loop {
             let deliveries = self.take(queues, max.min(BATCH)).await?;
+            if !deliveries.is_empty() {
+                self.watch.hasten();
+            }
             if !deliveries.is_empty() || Instant::now() >= deadline {
                 return Ok(deliveries);
             }
-            if self.watch(queues).await? {
-                self.wait(deadline).await?;
+            if !self.watch.is_told() || self.watch(queues).await? {
+                self.watch.wait(deadline).await?;
             }
         }
     }
@@ -115,7 +111,7 @@ impl Fetcher {
             let queue = queues.get(*place).map_or("", |queue| queue.as_ref());
             call.key(key).arg(serde_json::to_string(queue)?);
         }
-        let taken: Vec<(String, usize, Vec<u8>)> = call.invoke_async(&mut self.connection).await?;
+        let taken: Vec<(String, usize, Vec<u8>)> = call.invoke_async(self.watch.line()).await?;
         let delivery = |(tag, list, payload): (String, usize, Vec<u8>)| {
             let (_, place) = lists.get(list)?;
             Some(Delivery {
@@ -130,27 +126,12 @@ impl Fetcher {
     /// Has Redis watch the lists; `false` if there is something in one already.
     async fn watch(&mut self, queues: &[Arc<str>]) -> Result<bool, Error> {
         // What was told before was about what has been taken since.
-        while self.pushes.try_recv().is_ok() {}
+        self.watch.forget();
         let mut pipeline = redis::pipe();
         for (key, _) in self.keys.lists(queues, 0) {
             pipeline.llen(key);
         }
-        let lengths: Vec<usize> = pipeline.query_async(&mut self.connection).await?;
+        let lengths: Vec<usize> = pipeline.query_async(self.watch.line()).await?;
         Ok(lengths.iter().all(|&length| length == 0))
-    }
-
-    /// Waits until Redis tells of a change, or the deadline.
-    async fn wait(&mut self, deadline: Instant) -> Result<(), Error> {
-        loop {
-            match timeout_at(deadline, self.pushes.recv()).await {
-                Err(_) => return Ok(()),
-                Ok(Some(push)) if push.kind == PushKind::Invalidate => return Ok(()),
-                Ok(Some(push)) if push.kind != PushKind::Disconnection => {}
-                Ok(_) => {
-                    let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                    return Err(redis::RedisError::from(lost).into());
-                }
-            }
-        }
     }
 }

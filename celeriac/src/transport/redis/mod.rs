@@ -31,6 +31,7 @@ mod replies;
 mod routing;
 mod schedule;
 mod settle;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
