@@ -6,7 +6,7 @@ import signal
 from contextlib import suppress
 
 import pytest
-from celery.exceptions import TimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
 from support.waiting import until
 from support.workers import rust_worker
@@ -87,6 +87,25 @@ def test_the_hard_time_limit(start, lane, program):
         running.get(timeout=10)
     gone(tree)
     assert lane.call("identity", 1) == 1
+
+
+@pytest.mark.parametrize("name", ["processes.cat", "processes.await_cat"], ids=["blocks", "waits"])
+def test_the_soft_time_limit(start, lane, program, name):
+    pids = program(TREE)
+    start(rust_worker, lane)
+    running = lane.apply(name, soft_time_limit=1.5)
+    tree = pids(3)
+    with pytest.raises(SoftTimeLimitExceeded):
+        running.get(timeout=10)
+    gone(tree)
+
+
+def test_what_the_soft_time_limit_finds_alone_goes_on(start, lane):
+    start(rust_worker, lane, concurrency=1, settings={"worker_pool": "prefork"})
+    child = lane.call("processes.pid")
+    with pytest.raises(SoftTimeLimitExceeded):
+        lane.apply("sleeping", [60], soft_time_limit=0.3).get(timeout=10)
+    assert lane.call("processes.pid") == child
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGHUP", "SIGINT", "SIGQUIT"])

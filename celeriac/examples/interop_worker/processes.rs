@@ -12,7 +12,7 @@ use redis::aio::ConnectionManager;
 use serde_json::{Value, json};
 
 /// The family.
-pub fn tasks() -> [Task; 17] {
+pub fn tasks() -> [Task; 18] {
     [
         pid::task(),
         here::task(),
@@ -23,6 +23,7 @@ pub fn tasks() -> [Task; 17] {
         hang_at_first::task(),
         leave::task(),
         cat::task(),
+        await_cat::task(),
         fail::task(),
         spin::task(),
         listen::task(),
@@ -135,6 +136,13 @@ async fn leave(code: i32) -> Result<(), TaskError> {
 fn cat() -> Result<String, TaskError> {
     let read = Command::new("cat").stdin(Stdio::inherit()).output()?;
     Ok(String::from_utf8(read.stdout)?)
+}
+
+/// Waits for another program, and can be told to end meanwhile.
+#[celeriac::task(name = "processes.await_cat", process)]
+async fn await_cat() -> Result<bool, TaskError> {
+    let mut cat = tokio::process::Command::new("cat");
+    Ok(cat.stdin(Stdio::null()).status().await?.success())
 }
 
 /// Fails for a reason that has one.

@@ -232,7 +232,9 @@ impl Running {
         tokio::select! {
             ended = &mut self.body => (outcome(ended).await, true),
             () = limits::soft_limit(&self.context, soft_limit, told) => {
-                (limits::soft_limit_exceeded(), self.stop().await)
+                // What it has started goes on as well, unless it is gone.
+                let over = self.stop().await && group::is_alone(std::process::id());
+                (limits::soft_limit_exceeded(), over)
             }
         }
     }
