@@ -110,7 +110,7 @@ HALVES = {
 def test_half_requests_are_not_waited_for(api):
     clients = {}
     for name, half in HALVES.items():
-        client = clients[name] = socket.create_connection(("127.0.0.1", api.port), timeout=30)
+        client = clients[name] = socket.create_connection(("127.0.0.1", api.port), timeout=60)
         client.sendall(half)
     began = time.monotonic()
     for name, client in clients.items():
@@ -121,7 +121,7 @@ def test_half_requests_are_not_waited_for(api):
         if "body" in name or "chunk" in name:
             assert said.startswith(b"HTTP/1.1 408"), name
             assert json.loads(said.split(b"\r\n\r\n", 1)[1]) == {"detail": "the body takes too long"}
-    assert 10 < time.monotonic() - began < 25
+    assert 10 < time.monotonic() - began < 45
 
 
 def test_a_crowd_that_says_nothing_burns_nothing_and_is_sent_away(tmp_path):
