@@ -181,13 +181,19 @@ pub trait Transport: Fanout {
     /// Forgets a dead letter; `false` if it is not there any more.
     async fn forget(&self, letter: &DeadLetter) -> Result<bool, Error>;
 
-    /// Says that this worker, `nodename`, is alive and holds what it has
-    /// fetched; puts back into the queues what dead workers held. To be called
-    /// every [`tend_interval`](Self::tend_interval).
-    async fn tend(&self, nodename: &str) -> Result<(), Error>;
+    /// Asks whether this worker still holds a delivery, and may begin it. It may
+    /// not if the worker was away and others have been given the message. `None`:
+    /// it is not known; ask again once this worker is [`sure`](Self::sure).
+    fn begin(&self, tag: &Tag) -> Option<bool>;
 
-    /// The nodenames of the workers that live.
-    async fn living(&self) -> Result<Vec<String>, Error>;
+    /// Waits until this worker knows what it holds, which
+    /// [`tend`](Self::tend) tells it.
+    async fn sure(&self);
+
+    /// Says that this worker, `nodename`, is alive and holds what it has
+    /// fetched, and learns what it holds no more. To be called every
+    /// [`tend_interval`](Self::tend_interval), whatever else goes on.
+    async fn tend(&self, nodename: &str) -> Result<(), Error>;
 
     /// Asks the broker whether it is there, on a connection of its own.
     async fn ping(&self) -> Result<(), Error>;
@@ -197,6 +203,16 @@ pub trait Transport: Fanout {
 
     /// How often to call [`tend`](Self::tend).
     fn tend_interval(&self) -> Duration;
+
+    /// Puts back into the queues what dead workers held. To be called every
+    /// [`recover_interval`](Self::recover_interval).
+    async fn recover(&self) -> Result<(), Error>;
+
+    /// How often to call [`recover`](Self::recover).
+    fn recover_interval(&self) -> Duration;
+
+    /// The nodenames of the workers that live.
+    async fn living(&self) -> Result<Vec<String>, Error>;
 
     /// Puts back what is still held, and leaves.
     async fn leave(&self) -> Result<(), Error>;

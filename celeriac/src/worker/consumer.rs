@@ -17,6 +17,8 @@ use crate::transport::Delivery;
 /// A fetch comes back after this even if nothing has happened: a wait without
 /// end is how a consumer stops without a word.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause after a renewal that failed.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Leaving may not hold up the end for longer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -145,16 +147,36 @@ fn catch_up(shared: &Arc<Shared>) {
     }
 }
 
-/// Keeps what is held, and brings back what others lost, until aborted.
+/// Keeps what is held, until aborted.
 pub(super) async fn tend(shared: Arc<Shared>) {
     let transport = &shared.beside;
+    let mut tended = true;
     loop {
-        let tended = transport.tend(&shared.nodename).await;
-        shared.link.set_tended(tended.is_ok());
-        if let Err(error) = tended {
-            tracing::warn!(%error, "cannot renew what is held");
+        let renewed = transport.tend(&shared.nodename).await;
+        shared.link.set_tended(renewed.is_ok());
+        let before = std::mem::replace(&mut tended, renewed.is_ok());
+        let interval = transport.tend_interval();
+        match renewed {
+            Ok(()) => sleep(interval).await,
+            Err(error) => {
+                if before {
+                    tracing::warn!(%error, "cannot renew what is held; trying again");
+                }
+                // What waits to begin must know whether it is still held.
+                sleep(interval.min(AGAIN)).await;
+            }
         }
-        sleep(transport.tend_interval()).await;
+    }
+}
+
+/// Brings back what others lost, until aborted.
+pub(super) async fn recover(shared: Arc<Shared>) {
+    let transport = &shared.beside;
+    loop {
+        if let Err(error) = transport.recover().await {
+            tracing::warn!(%error, "cannot restore what others held");
+        }
+        sleep(transport.recover_interval()).await;
     }
 }
 

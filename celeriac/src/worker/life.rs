@@ -123,7 +123,21 @@ impl<'a> Life<'a> {
         // consumer takes.
         tokio::task::yield_now().await;
         self.unless_revoked().await?;
+        self.if_still_held().await?;
         Some(self.run(slot, room, child).await)
+    }
+
+    /// Ends it here if it is not held any more: another worker runs it.
+    async fn if_still_held(&self) -> Option<()> {
+        loop {
+            match self.settlement.may_begin() {
+                Some(held) => return held.then_some(()),
+                None => {
+                    self.unless_stopped(self.shared().app.transport().sure())
+                        .await?
+                }
+            }
+        }
     }
 
     /// Waits until the request may run. Up to `worker_eta_task_limit` of those

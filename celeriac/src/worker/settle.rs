@@ -585,6 +585,11 @@ impl<'a> Settlement<'a> {
         self.or_log("be acknowledged", acknowledged).map(drop)
     }
 
+    /// Whether its message is still this worker's; `None` if it is not known.
+    pub fn may_begin(&self) -> Option<bool> {
+        self.shared.app.transport().begin(&self.delivery.tag)
+    }
+
     pub async fn requeue(&self) -> Result<(), Undone> {
         let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
         let back = insist(self.shared, "requeue", || transport.requeue(tag)).await;

@@ -153,6 +153,7 @@ impl Shared {
     /// Starts what goes on beside the messages.
     pub(super) fn serve(self: &Arc<Self>, services: &mut Services) {
         services.spawn(consumer::tend(Arc::clone(self)));
+        services.spawn(consumer::recover(Arc::clone(self)));
         let shared = Arc::clone(self);
         services.spawn(async move { presence::watch(&shared).await });
         services.spawn(self.events.clone().flush_when_filled());

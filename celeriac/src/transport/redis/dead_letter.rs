@@ -2,7 +2,7 @@
 
 use redis::{AsyncCommands, Script};
 
-use super::{Delivery, RedisTransport};
+use super::RedisTransport;
 use crate::error::Error;
 use crate::message::Envelope;
 use crate::transport::DeadLetter;
@@ -16,22 +16,6 @@ return found
 ";
 
 impl RedisTransport {
-    /// Keeps a message that nobody can run, and settles its delivery.
-    pub(super) async fn bury(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
-        let entry = serde_json::to_string(&DeadLetter::new(delivery, reason))?;
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline.lpush(self.keys.dead_letter(), entry).ignore();
-        pipeline.hdel(self.keys.unacked(), &*delivery.tag).ignore();
-        pipeline
-            .zrem(self.keys.unacked_index(), &*delivery.tag)
-            .ignore();
-        pipeline
-            .lrem(self.keys.refused(), 1, &delivery.payload)
-            .ignore();
-        Ok(pipeline.exec_async(&mut self.connection()).await?)
-    }
-
     pub(super) async fn letters(&self) -> Result<Vec<DeadLetter>, Error> {
         let key = self.keys.dead_letter();
         let entries: Vec<String> = self.connection().lrange(key, 0, -1).await?;

@@ -1,14 +1,13 @@
 //! Taking messages without polling and without a window of loss.
 //!
 //! A script pops a batch and enters it in `unacked` in one step. When there is
-//! nothing, the lists' lengths are read on a connection that Redis tracks
+//! nothing, the lists are looked at on a connection that Redis tracks
 //! (`CLIENT TRACKING`): whoever pushes to one of them makes Redis tell us. A
 //! server that does not is asked again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use redis::Script;
 use tokio::time::Instant;
 
@@ -19,19 +18,25 @@ use crate::error::Error;
 
 /// Most messages that one script takes; Lua's `unpack` has its bounds.
 const BATCH: usize = 256;
-/// `KEYS`: unacked, unacked_index, refused, then the lists in order.
-/// `ARGV`: how many, the time, the tags' beginning, then each list's queue as a
-/// JSON string. Answers a triple of tag, place of the list and message for each.
+
+/// `KEYS`: fetcher, unacked, unacked_index, refused, then the lists in order.
+/// `ARGV`: the fetcher's number, how many, the tags' beginning, then each list's
+/// queue as a JSON string. Answers a triple of tag, place of the list and message
+/// for each; nothing if this fetcher may not take messages (any more).
 ///
 /// No further message is taken once there is a megabyte: on a slow link what has
 /// been taken can run while the rest comes.
 ///
 /// What by its ends is no JSON object waits for its dead letter in a list of
-/// its own: in `unacked` it would break the restore of Python workers.
+/// its own: in `unacked` it would break the restore of Python workers. `GETEX`
+/// reads as `GET` does, but has Redis track nothing.
 const TAKE: &str = r#"
-local left, out, entries, index, n = tonumber(ARGV[1]), {}, {}, {}, 0
+if redis.call('GETEX', KEYS[1]) ~= ARGV[1] then return false end
+local left, out, entries, index, n = tonumber(ARGV[2]), {}, {}, {}, 0
+local time = redis.call('TIME')
+local now = string.format('%s.%06d', time[1], time[2])
 local room = 1048576
-for i = 4, #KEYS do
+for i = 5, #KEYS do
   while left > 0 and room > 0 do
     local item = redis.call('RPOP', KEYS[i])
     if not item then break end
@@ -41,18 +46,18 @@ for i = 4, #KEYS do
     local tag = ARGV[3] .. n
     if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
       entries[#entries + 1] = tag
-      entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i] .. ']'
-      index[#index + 1] = ARGV[2]
+      entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i - 1] .. ']'
+      index[#index + 1] = now
       index[#index + 1] = tag
     else
-      redis.call('LPUSH', KEYS[3], item)
+      redis.call('LPUSH', KEYS[4], item)
     end
-    out[#out + 1] = {tag, i - 4, item}
+    out[#out + 1] = {tag, i - 5, item}
   end
 end
 if #index > 0 then
-  redis.call('HSET', KEYS[1], unpack(entries))
-  redis.call('ZADD', KEYS[2], unpack(index))
+  redis.call('HSET', KEYS[2], unpack(entries))
+  redis.call('ZADD', KEYS[3], unpack(index))
 end
 return out
 "#;
@@ -63,6 +68,22 @@ pub(super) struct Fetcher {
     keys: Keys,
     own: Arc<Own>,
     script: Script,
+    /// By which Redis knows it.
+    number: usize,
+    /// The queues that were empty and are watched.
+    watched: Vec<Arc<str>>,
+}
+
+/// What a fetch has brought.
+pub(super) enum Fetched {
+    /// These messages. `proven`: until then, on [`held::now`]'s clock, it was
+    /// sure that others are not given them.
+    Taken {
+        deliveries: Vec<Delivery>,
+        proven: u64,
+    },
+    /// Redis does not obey this fetcher.
+    Refused,
 }
 
 impl Fetcher {
@@ -72,7 +93,14 @@ impl Fetcher {
             keys: transport.keys.clone(),
             own: Arc::clone(&transport.own),
             script: Script::new(TAKE),
+            number: 0,
+            watched: Vec::new(),
         })
+    }
+
+    /// Redis knows it by this number from now on.
+    pub fn admitted(&mut self, number: usize) {
+        self.number = number;
     }
 
     /// As [`Transport::fetch`](crate::transport::Transport::fetch).
@@ -81,37 +109,51 @@ impl Fetcher {
         queues: &[Arc<str>],
         max: usize,
         patience: Duration,
-    ) -> Result<Vec<Delivery>, Error> {
+    ) -> Result<Fetched, Error> {
         let deadline = Instant::now() + patience;
+        // Where nothing was and nothing was told of is looked at, no more.
+        let mut empty = self.watched == queues && self.watch(queues).await?;
         loop {
-            let deliveries = self.take(queues, max.min(BATCH)).await?;
-            if !deliveries.is_empty() {
-                self.watch.hasten();
+            if empty && !self.watch.wait(deadline).await? {
+                return Ok(Fetched::nothing());
             }
-            if !deliveries.is_empty() || Instant::now() >= deadline {
-                return Ok(deliveries);
+            self.watched.clear();
+            match self.take(queues, max.min(BATCH)).await? {
+                Fetched::Taken { deliveries, .. } if deliveries.is_empty() => {}
+                fetched => {
+                    self.watch.hasten();
+                    return Ok(fetched);
+                }
             }
-            if !self.watch.is_told() || self.watch(queues).await? {
-                self.watch.wait(deadline).await?;
+            if Instant::now() >= deadline {
+                return Ok(Fetched::nothing());
             }
+            // Who is not told asks again after a pause.
+            empty = !self.watch.is_told() || self.watch(queues).await?;
         }
     }
 
-    async fn take(&mut self, queues: &[Arc<str>], max: usize) -> Result<Vec<Delivery>, Error> {
+    async fn take(&mut self, queues: &[Arc<str>], max: usize) -> Result<Fetched, Error> {
         let turn = self.own.turn();
         let lists = self.keys.lists(queues, turn);
         let mut call = self.script.prepare_invoke();
-        call.key(self.keys.unacked())
+        call.key(self.keys.fetcher(&self.own.worker))
+            .key(self.keys.unacked())
             .key(self.keys.unacked_index())
             .key(self.keys.refused());
-        call.arg(max)
-            .arg(Utc::now().timestamp_micros() as f64 / 1e6)
+        call.arg(self.number)
+            .arg(max)
             .arg(format!("{}:{turn}-", self.own.worker));
         for (key, place) in &lists {
             let queue = queues.get(*place).map_or("", |queue| queue.as_ref());
             call.key(key).arg(serde_json::to_string(queue)?);
         }
-        let taken: Vec<(String, usize, Vec<u8>)> = call.invoke_async(self.watch.line()).await?;
+        let proven = self.own.sureness.until();
+        let taken: Option<Vec<(String, usize, Vec<u8>)>> =
+            call.invoke_async(self.watch.line()).await?;
+        let Some(taken) = taken else {
+            return Ok(Fetched::Refused);
+        };
         let delivery = |(tag, list, payload): (String, usize, Vec<u8>)| {
             let (_, place) = lists.get(list)?;
             Some(Delivery {
@@ -120,18 +162,33 @@ impl Fetcher {
                 payload,
             })
         };
-        Ok(taken.into_iter().filter_map(delivery).collect())
+        let deliveries = taken.into_iter().filter_map(delivery).collect();
+        Ok(Fetched::Taken { deliveries, proven })
     }
 
     /// Has Redis watch the lists; `false` if there is something in one already.
     async fn watch(&mut self, queues: &[Arc<str>]) -> Result<bool, Error> {
         // What was told before was about what has been taken since.
         self.watch.forget();
-        let mut pipeline = redis::pipe();
+        let mut look = redis::cmd("EXISTS");
         for (key, _) in self.keys.lists(queues, 0) {
-            pipeline.llen(key);
+            look.arg(key);
         }
-        let lengths: Vec<usize> = pipeline.query_async(self.watch.line()).await?;
-        Ok(lengths.iter().all(|&length| length == 0))
+        // A list that is empty is not there.
+        let filled: usize = look.query_async(self.watch.line()).await?;
+        self.watched = match filled {
+            0 => queues.to_vec(),
+            _ => Vec::new(),
+        };
+        Ok(filled == 0)
+    }
+}
+
+impl Fetched {
+    fn nothing() -> Self {
+        Self::Taken {
+            deliveries: Vec::new(),
+            proven: u64::MAX,
+        }
     }
 }

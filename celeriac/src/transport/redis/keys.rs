@@ -120,6 +120,11 @@ impl Keys {
         self.named(&format!("celeriac.lease:{worker}"))
     }
 
+    /// Which of a worker's fetchers may take messages.
+    pub fn fetcher(&self, worker: &str) -> String {
+        self.named(&format!("celeriac.fetcher:{worker}"))
+    }
+
     /// The tables of an exchange's bindings. The second keeps kombu 5.7's
     /// sweep from deleting the first.
     pub fn binding_tables(&self, exchange: &str) -> [String; 2] {

@@ -9,6 +9,7 @@
 //! | `_kombu.binding.<exchange>` | `routing_key\x06\x16pattern\x06\x16queue` |
 //! | `<id>.reply.celery.pidbox` | replies to a control command; expire |
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
+//! | `celeriac.fetcher:<worker>` | by which connection it may take messages (see [`held`]) |
 //! | `celeriac.broadcasts:<worker>` | the broadcasts that it hears |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
@@ -16,14 +17,17 @@
 //! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`]) |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
-//! never in a worker's memory alone.
+//! never in a worker's memory alone. Who holds a message, and how long, is
+//! written down in [`held`].
 
 mod ack;
 mod broadcast;
 mod dead_letter;
 mod fanout;
 mod fetch;
+mod held;
 mod keys;
+mod lease;
 mod notice;
 mod once;
 mod recovery;
@@ -34,8 +38,8 @@ mod settle;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,10 +54,12 @@ use crate::redis_link::{Connection, Server};
 
 use ack::Acks;
 use broadcast::Heard;
-use fetch::Fetcher;
+use fetch::{Fetched, Fetcher};
+use held::{Held, Sureness};
 use keys::Keys;
 pub use notice::decode as decode_notice;
 pub use schedule::RedisSchedule;
+use settle::Unacked;
 
 /// Celery's broker on Redis 6.2 or newer.
 pub struct RedisTransport {
@@ -61,11 +67,10 @@ pub struct RedisTransport {
     /// Carries everything but fetches; opens itself again.
     connection: Connection,
     acks: Batcher<Acks>,
+    unacked: Unacked,
+    requeues: Batcher<Unacked>,
     keys: Keys,
     options: TransportOptions,
-    /// The connection that watches the queues; `None` until the first fetch
-    /// and after a fault.
-    fetcher: Mutex<Option<Fetcher>>,
     own: Arc<Own>,
 }
 
@@ -74,11 +79,21 @@ pub struct RedisTransport {
 struct Own {
     /// Begins every tag of this worker's.
     worker: String,
+    nodename: OnceLock<String>,
     /// How often it has taken messages, whatever the connection: a tag must
     /// not come again as long as the broker may know it.
     turns: AtomicUsize,
     /// What it has fetched and not settled.
     held: Held,
+    /// Whether it may be sure of that.
+    sureness: Sureness,
+    /// Renewals are made one after the other.
+    renewing: Mutex<()>,
+    /// The connection that takes messages; `None` until the first fetch and
+    /// after a fault.
+    fetcher: Mutex<Option<Fetcher>>,
+    /// Whether a fetcher may have taken what nobody knows.
+    unswept: AtomicBool,
     /// Workers that had no lease when last looked at.
     suspects: Mutex<HashSet<String>>,
     /// The broadcasts that it hears, by queue.
@@ -86,19 +101,29 @@ struct Own {
 }
 
 impl Own {
+    fn new() -> Self {
+        Self {
+            worker: Uuid::new_v4().simple().to_string(),
+            nodename: OnceLock::new(),
+            turns: AtomicUsize::new(0),
+            held: Held::default(),
+            sureness: Sureness::default(),
+            renewing: Mutex::default(),
+            fetcher: Mutex::default(),
+            unswept: AtomicBool::new(false),
+            suspects: Mutex::default(),
+            heard: Mutex::default(),
+        }
+    }
+
     /// The number of the next fetch, which none had before.
     fn turn(&self) -> usize {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }
-}
 
-/// The tags of unsettled deliveries.
-#[derive(Default)]
-struct Held(std::sync::Mutex<HashSet<Tag>>);
-
-impl Held {
-    fn tags(&self) -> std::sync::MutexGuard<'_, HashSet<Tag>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Empty until the worker has said it.
+    fn nodename(&self) -> &str {
+        self.nodename.get().map_or("", String::as_str)
     }
 }
 
@@ -109,15 +134,8 @@ impl RedisTransport {
     /// [`Error::Url`] if its address is not one of Redis.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let server = Server::new("broker_url", &settings.broker_url, &settings.broker_link())?;
-        let own = Own {
-            worker: Uuid::new_v4().simple().to_string(),
-            turns: AtomicUsize::new(0),
-            held: Held::default(),
-            suspects: Mutex::default(),
-            heard: Mutex::default(),
-        };
         let options = settings.broker_transport_options.clone();
-        Ok(Self::of(server, options, Arc::new(own)))
+        Ok(Self::of(server, options, Arc::new(Own::new())))
     }
 
     fn of(server: Server, options: TransportOptions, own: Arc<Own>) -> Self {
@@ -127,15 +145,45 @@ impl RedisTransport {
             connection: connection.clone(),
             keys: keys.clone(),
         };
+        let unacked = Unacked {
+            connection: connection.clone(),
+            keys: keys.clone(),
+        };
         Self {
             acks: Batcher::new(acks),
+            requeues: Batcher::new(unacked.clone()),
+            unacked,
             connection,
             server,
             keys,
             options,
-            fetcher: Mutex::new(None),
             own,
         }
+    }
+
+    /// A connection that takes messages, the only one that Redis obeys.
+    async fn fetcher(&self) -> Result<Fetcher, Error> {
+        let mut fetcher = Fetcher::connect(self).await?;
+        fetcher.admitted(self.succeed().await?);
+        Ok(fetcher)
+    }
+
+    /// Fetches; begins anew if others have taken this worker for dead.
+    async fn fetch_with(
+        &self,
+        fetcher: &mut Fetcher,
+        queues: &[Arc<str>],
+        max: usize,
+        patience: Duration,
+    ) -> Result<(Vec<Delivery>, u64), Error> {
+        self.own.unswept.store(true, Ordering::Relaxed);
+        for _ in 0..2 {
+            match fetcher.fetch(queues, max, patience).await? {
+                Fetched::Taken { deliveries, proven } => return Ok((deliveries, proven)),
+                Fetched::Refused => fetcher.admitted(self.succeed().await?),
+            }
+        }
+        Err(lease::unleased())
     }
 
     fn connection(&self) -> Connection {
@@ -199,40 +247,45 @@ impl Transport for RedisTransport {
         max: usize,
         patience: Duration,
     ) -> Result<Vec<Delivery>, Error> {
-        let mut slot = self.fetcher.lock().await;
+        let mut slot = self.own.fetcher.lock().await;
         let mut fetcher = match slot.take() {
             Some(fetcher) => fetcher,
-            None => {
-                let fetcher = Fetcher::connect(self).await?;
-                self.put_back_all(&self.own.worker).await?;
-                fetcher
-            }
+            None => self.fetcher().await?,
         };
-        let deliveries = fetcher.fetch(queues, max, patience).await?;
+        let fetched = self.fetch_with(&mut fetcher, queues, max, patience);
+        let (deliveries, proven) = fetched.await?;
         // Not put back after an error: a connection that failed once is not trusted.
         *slot = Some(fetcher);
-        self.own
-            .held
-            .tags()
-            .extend(deliveries.iter().map(|delivery| Arc::clone(&delivery.tag)));
+        let tags = deliveries.iter().map(|delivery| Arc::clone(&delivery.tag));
+        self.own.held.add(tags);
+        if !deliveries.is_empty() && held::now() >= proven {
+            // Others may have been given them meanwhile.
+            self.own.sureness.doubt();
+            if let Err(error) = self.renew().await {
+                tracing::warn!(%error, "cannot renew what is held");
+            }
+        }
         Ok(deliveries)
     }
 
     async fn ack(&self, tag: &Tag) -> Result<(), Error> {
+        self.own.held.settle(tag);
         self.acks.ask(Arc::clone(tag)).await?;
-        self.own.held.tags().remove(tag);
+        self.own.held.remove(tag);
         Ok(())
     }
 
     async fn requeue(&self, tag: &Tag) -> Result<(), Error> {
-        self.restore(tag).await?;
-        self.own.held.tags().remove(tag);
+        self.own.held.settle(tag);
+        self.requeues.ask(Arc::clone(tag)).await?;
+        self.own.held.remove(tag);
         Ok(())
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<(), Error> {
-        self.bury(delivery, reason).await?;
-        self.own.held.tags().remove(&delivery.tag);
+        self.own.held.settle(&delivery.tag);
+        self.unacked.bury(delivery, reason).await?;
+        self.own.held.remove(&delivery.tag);
         Ok(())
     }
 
@@ -248,14 +301,29 @@ impl Transport for RedisTransport {
         self.drop_letter(letter).await
     }
 
+    fn begin(&self, tag: &Tag) -> Option<bool> {
+        let sure = self.own.sureness.is_there();
+        sure.then(|| self.own.held.begin(tag))
+    }
+
+    async fn sure(&self) {
+        self.own.sureness.wait().await;
+    }
+
     async fn tend(&self, nodename: &str) -> Result<(), Error> {
-        self.renew(nodename).await?;
-        self.recover().await
+        self.own.nodename.get_or_init(|| nodename.to_owned());
+        self.renew().await?;
+        self.bind_heard().await
+    }
+
+    async fn recover(&self) -> Result<(), Error> {
+        self.bring_back().await
     }
 
     async fn living(&self) -> Result<Vec<String>, Error> {
         let leases = self.leases().await?;
-        Ok(leases.into_iter().filter_map(|(_, node)| node).collect())
+        let nodes = leases.into_iter().filter_map(|(_, node)| node);
+        Ok(nodes.filter(|node| !node.is_empty()).collect())
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -268,11 +336,15 @@ impl Transport for RedisTransport {
     }
 
     fn tend_interval(&self) -> Duration {
-        Duration::from_secs_f64(self.options.worker_lease.max(1.0) / 3.0)
+        self.certain_for() / 3
+    }
+
+    fn recover_interval(&self) -> Duration {
+        self.lease() / 3
     }
 
     async fn leave(&self) -> Result<(), Error> {
-        self.own.held.tags().clear();
+        self.own.held.clear();
         self.retire().await
     }
 }

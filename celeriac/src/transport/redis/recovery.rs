@@ -1,4 +1,4 @@
-//! Messages of workers that died.
+//! Messages of workers that died, and of fetchers that were given up.
 //!
 //! kombu waits for the visibility timeout, an hour unless set. A Celeriac
 //! worker also holds a lease, a key that expires soon unless renewed and says
@@ -7,60 +7,63 @@
 //! what they held is put back after the visibility timeout, as they do it.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
-use chrono::Utc;
-use redis::AsyncCommands;
+use redis::{AsyncCommands, Script};
 
 use super::RedisTransport;
+use super::settle::{Unless, age};
 use crate::error::Error;
 
 /// kombu's `unacked_mutex_expire`, seconds.
 const MUTEX_EXPIRE: u64 = 300;
 /// Restored at once, at most: the rest comes with the next round.
-const ROUND: isize = 1000;
+const ROUND: usize = 1000;
+/// Tags that one step of a scan looks at.
+const STEP: usize = 1000;
+
+/// What nobody has renewed for the visibility timeout. `KEYS`: unacked_index.
+/// `ARGV`: seconds, how many at most.
+static OVERDUE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local since = redis.call('TIME')[1] - ARGV[1]
+return redis.call('ZRANGEBYSCORE', KEYS[1], 0, since, 'LIMIT', 0, ARGV[2])
+",
+    )
+});
+
+/// Forgets a worker, if it has no lease. `KEYS`: lease, workers. `ARGV`: worker.
+static FORGET: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end
+",
+    )
+});
 
 impl RedisTransport {
-    /// Renews the lease, the bindings of broadcasts, and the times of what is
-    /// held.
-    pub(super) async fn renew(&self, nodename: &str) -> Result<(), Error> {
-        let lease = Duration::from_secs_f64(self.options.worker_lease.max(1.0));
-        let mut pipeline = redis::pipe();
-        pipeline
-            .sadd(self.keys.workers(), &self.own.worker)
-            .ignore();
-        pipeline
-            .pset_ex(
-                self.keys.lease(&self.own.worker),
-                nodename,
-                lease.as_millis() as u64,
-            )
-            .ignore();
-        pipeline.exec_async(&mut self.connection()).await?;
-        self.bind_heard().await?;
-        self.touch().await
-    }
-
-    /// Puts back what dead workers held, and what nobody has refreshed for the
-    /// visibility timeout.
-    pub(super) async fn recover(&self) -> Result<(), Error> {
+    /// Puts back what dead workers held, what nobody has refreshed for the
+    /// visibility timeout, and what a fetcher took that was given up.
+    pub(super) async fn bring_back(&self) -> Result<(), Error> {
+        self.sweep().await?;
         let mut suspects = self.own.suspects.lock().await;
         let leaseless = self.leaseless().await?;
         // Only those missing twice in a row: after Redis was away, the living
         // need a moment to renew.
         for worker in leaseless.intersection(&suspects) {
-            self.put_back_all(worker).await?;
-            self.forget_broadcasts(worker).await?;
-            let _: () = self.connection().srem(self.keys.workers(), worker).await?;
+            self.inherit(worker).await?;
         }
         *suspects = leaseless;
-        self.restore_visible().await
+        self.restore_overdue().await
     }
 
-    async fn leaseless(&self) -> Result<HashSet<String>, Error> {
+    /// Workers that have no lease; this one renews its own.
+    pub(super) async fn leaseless(&self) -> Result<HashSet<String>, Error> {
         let leases = self.leases().await?.into_iter();
         Ok(leases
-            .filter(|(_, node)| node.is_none())
+            .filter(|(worker, node)| node.is_none() && *worker != self.own.worker)
             .map(|(worker, _)| worker)
             .collect())
     }
@@ -76,50 +79,93 @@ impl RedisTransport {
         Ok(workers.into_iter().zip(nodes).collect())
     }
 
-    /// Puts back all that `worker` held. For this worker's own name, what it
-    /// does not know of: a lost connection took it along.
-    pub(super) async fn put_back_all(&self, worker: &str) -> Result<(), Error> {
-        let tags = self.tags_of(worker).await?;
-        for tag in &tags {
-            self.restore(tag).await?;
+    /// Puts back all that a dead worker held, unless it lives after all.
+    pub(super) async fn inherit(&self, worker: &str) -> Result<(), Error> {
+        if !self.close(worker).await? {
+            return Ok(());
         }
-        if !tags.is_empty() {
-            tracing::warn!(worker, "Restored {} unacknowledged message(s).", tags.len());
+        let tags = self.tags_of(worker).await?;
+        let Some(count) = self.unacked.put_back(&tags, Unless::Lives(worker)).await? else {
+            return Ok(());
+        };
+        say_restored(worker, count);
+        self.forget_broadcasts(worker).await?;
+        Ok(FORGET
+            .key(self.keys.lease(worker))
+            .key(self.keys.workers())
+            .arg(worker)
+            .invoke_async(&mut self.connection())
+            .await?)
+    }
+
+    /// Puts back what a fetcher took that was given up, if none has followed it:
+    /// there may be nothing to fetch for a while.
+    async fn sweep(&self) -> Result<(), Error> {
+        // Taken: there is one, or it is being made.
+        let fetcher = self.own.fetcher.try_lock();
+        let given_up = fetcher.as_ref().is_ok_and(|fetcher| fetcher.is_none());
+        if given_up && self.own.unswept.load(Ordering::Relaxed) {
+            self.succeed().await?;
         }
         Ok(())
     }
 
-    async fn tags_of(&self, worker: &str) -> Result<Vec<String>, Error> {
-        let mut connection = self.connection();
-        let pattern = format!("{worker}:*");
-        let mut found = connection
-            .zscan_match::<_, _, (String, f64)>(self.keys.unacked_index(), pattern)
-            .await?;
-        let mut tags = Vec::new();
-        while let Some(entry) = found.next_item().await {
-            let (tag, _) = entry?;
-            if !self.own.held.tags().contains(tag.as_str()) {
-                tags.push(tag);
-            }
-        }
-        Ok(tags)
+    /// Begins anew after a fetcher was given up: what it took and nobody knows
+    /// goes back. The number of the first fetch from now on.
+    pub(super) async fn succeed(&self) -> Result<usize, Error> {
+        let number = self.admit().await?;
+        self.put_back_unknown(number).await?;
+        self.own.unswept.store(false, Ordering::Relaxed);
+        Ok(number)
     }
 
-    /// As kombu's `QoS.restore_visible`, under the same mutex.
-    async fn restore_visible(&self) -> Result<(), Error> {
-        let ceiling = Utc::now().timestamp_micros() as f64 / 1e6 - self.options.visibility_timeout;
-        let index = self.keys.unacked_index();
-        let tags: Vec<String> = self
-            .connection()
-            .zrangebyscore_limit(&index, 0, ceiling, 0, ROUND)
+    /// Puts back what this worker took before its fetch of this number and does
+    /// not know of.
+    pub(super) async fn put_back_unknown(&self, number: usize) -> Result<(), Error> {
+        let own = &self.own;
+        let mut tags = self.tags_of(&own.worker).await?;
+        tags.retain(|tag| {
+            let before = age(tag).is_none_or(|(turn, _)| turn < number as u64);
+            before && !own.held.knows(tag)
+        });
+        let count = self.unacked.put_back(&tags, Unless::Never).await?;
+        say_restored(&own.worker, count.unwrap_or(0));
+        Ok(())
+    }
+
+    async fn tags_of(&self, worker: &str) -> Result<Vec<String>, Error> {
+        let (mut tags, mut cursor) = (HashSet::new(), 0_u64);
+        loop {
+            let mut scan = redis::cmd("ZSCAN");
+            scan.arg(self.keys.unacked_index()).arg(cursor);
+            scan.arg("MATCH").arg(format!("{worker}:*"));
+            scan.arg("COUNT").arg(STEP);
+            let (next, found): (u64, Vec<(String, String)>) =
+                scan.query_async(&mut self.connection()).await?;
+            tags.extend(found.into_iter().map(|(tag, _)| tag));
+            if next == 0 {
+                return Ok(tags.into_iter().collect());
+            }
+            cursor = next;
+        }
+    }
+
+    /// As kombu's `QoS.restore_visible`, under the same mutex; by the server's
+    /// clock, whatever those of the workers say.
+    pub(super) async fn restore_overdue(&self) -> Result<(), Error> {
+        let visible = self.options.visibility_timeout;
+        let tags: Vec<String> = OVERDUE
+            .key(self.keys.unacked_index())
+            .arg(visible)
+            .arg(ROUND)
+            .invoke_async(&mut self.connection())
             .await?;
         if tags.is_empty() || !self.lock().await? {
             return Ok(());
         }
-        for tag in &tags {
-            self.restore(tag).await?;
-        }
-        Ok(self.connection().del(self.keys.unacked_mutex()).await?)
+        let restored = self.unacked.put_back(&tags, Unless::Seen(visible)).await;
+        let _: () = self.connection().del(self.keys.unacked_mutex()).await?;
+        restored.map(drop)
     }
 
     async fn lock(&self) -> Result<bool, Error> {
@@ -129,17 +175,10 @@ impl RedisTransport {
         let answer: Option<String> = command.query_async(&mut self.connection()).await?;
         Ok(answer.is_some())
     }
+}
 
-    /// Puts back what is still held and gives up the lease.
-    pub(super) async fn retire(&self) -> Result<(), Error> {
-        self.put_back_all(&self.own.worker).await?;
-        self.hear_only(&[]).await?;
-        self.forget_broadcasts(&self.own.worker).await?;
-        let mut pipeline = redis::pipe();
-        pipeline
-            .srem(self.keys.workers(), &self.own.worker)
-            .ignore();
-        pipeline.del(self.keys.lease(&self.own.worker)).ignore();
-        Ok(pipeline.exec_async(&mut self.connection()).await?)
+fn say_restored(worker: &str, count: usize) {
+    if count > 0 {
+        tracing::warn!(worker, "Restored {count} unacknowledged message(s).");
     }
 }

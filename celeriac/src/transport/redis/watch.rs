@@ -68,21 +68,21 @@ impl Watch {
         while self.pushes.try_recv().is_ok() {}
     }
 
-    /// Waits until Redis tells of a change or is to be asked again, or the
-    /// deadline.
-    pub async fn wait(&mut self, deadline: Instant) -> Result<(), Error> {
+    /// Waits until Redis tells of a change or is to be asked again; `false` if
+    /// it tells of none before the deadline.
+    pub async fn wait(&mut self, deadline: Instant) -> Result<bool, Error> {
         let began = Instant::now();
         if !self.told {
             sleep_until(deadline.min(began + self.pause)).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-            return Ok(());
+            return Ok(true);
         }
         let end = began.checked_add(self.quiet);
         let end = end.map_or(deadline, |end| end.min(deadline));
         loop {
             match timeout_at(end, self.pushes.recv()).await {
-                Err(_) => return Ok(()),
-                Ok(Some(push)) if push.kind == PushKind::Invalidate => return Ok(()),
+                Err(_) => return Ok(end < deadline),
+                Ok(Some(push)) if push.kind == PushKind::Invalidate => return Ok(true),
                 Ok(Some(push)) if push.kind != PushKind::Disconnection => {}
                 // Nothing was under way, so that nothing is lost: the server
                 // closes what is idle, or it was restarted.
@@ -90,7 +90,7 @@ impl Watch {
                     let quiet = (began.elapsed() / 2).max(SHORTEST_QUIET);
                     tracing::debug!("a connection was closed while idle; opening another");
                     *self = Self::open_with(self.server.clone(), quiet).await?;
-                    return Ok(());
+                    return Ok(true);
                 }
             }
         }
