@@ -166,7 +166,8 @@ impl Fetcher {
         Ok(Fetched::Taken { deliveries, proven })
     }
 
-    /// Has Redis watch the lists; `false` if there is something in one already.
+    /// Has Redis watch the lists; `false` if there is something in one already,
+    /// or Redis does not obey this fetcher any more.
     async fn watch(&mut self, queues: &[Arc<str>]) -> Result<bool, Error> {
         // What was told before was about what has been taken since.
         self.watch.forget();
@@ -174,8 +175,18 @@ impl Fetcher {
         for (key, _) in self.keys.lists(queues, 0) {
             look.arg(key);
         }
+        let mut pipeline = redis::pipe();
+        // Only a server that takes writes answers this.
+        pipeline
+            .cmd("GETEX")
+            .arg(self.keys.fetcher(&self.own.worker));
+        pipeline.add_command(look);
         // A list that is empty is not there.
-        let filled: usize = look.query_async(self.watch.line()).await?;
+        let (fetcher, filled): (Option<String>, usize) =
+            pipeline.query_async(self.watch.line()).await?;
+        if fetcher.is_none_or(|fetcher| fetcher != self.number.to_string()) {
+            return Ok(false);
+        }
         self.watched = match filled {
             0 => queues.to_vec(),
             _ => Vec::new(),

@@ -47,6 +47,8 @@ enum Stage {
     Settling,
     /// It has been given to another worker.
     Taken,
+    /// The broker has lost it: it exists only here, and nobody is asked for it.
+    Orphaned,
 }
 
 /// The deliveries that are not settled.
@@ -75,10 +77,11 @@ impl Held {
         self.stages().contains_key(tag)
     }
 
-    /// All but those that others have been given.
+    /// Those that the broker should have.
     pub fn tags(&self) -> Vec<Tag> {
         let stages = self.stages();
-        let held = stages.iter().filter(|&(_, &stage)| stage != Stage::Taken);
+        let gone = [Stage::Taken, Stage::Orphaned];
+        let held = stages.iter().filter(|&(_, stage)| !gone.contains(stage));
         held.map(|(tag, _)| Tag::clone(tag)).collect()
     }
 
@@ -90,7 +93,7 @@ impl Held {
                 *stage = Stage::Begun;
                 true
             }
-            Some(Stage::Begun | Stage::Settling) => true,
+            Some(Stage::Begun | Stage::Settling | Stage::Orphaned) => true,
             Some(Stage::Taken) => {
                 stages.remove(tag);
                 false
@@ -114,6 +117,16 @@ impl Held {
         self.stages().clear();
     }
 
+    /// Notes that the broker has lost these.
+    pub fn orphan(&self, tags: &[Tag]) {
+        let mut stages = self.stages();
+        for tag in tags {
+            if let Some(stage) = stages.get_mut(tag) {
+                *stage = Stage::Orphaned;
+            }
+        }
+    }
+
     /// Notes those of `tags` that others have been given.
     pub fn give_up(&self, tags: &[Tag]) -> Losses {
         let (mut stages, mut losses) = (self.stages(), Losses::default());
@@ -124,7 +137,7 @@ impl Held {
             match stage {
                 Stage::Waiting => losses.waiting += 1,
                 Stage::Begun => losses.running += 1,
-                Stage::Settling | Stage::Taken => continue,
+                Stage::Settling | Stage::Taken | Stage::Orphaned => continue,
             }
             *stage = Stage::Taken;
         }

@@ -157,6 +157,7 @@ impl RedisTransport {
                 "The broker has lost its data; {} message(s) exist only here, and run.",
                 gone.len()
             );
+            self.own.held.orphan(gone);
             return;
         }
         let Losses { waiting, running } = self.own.held.give_up(gone);

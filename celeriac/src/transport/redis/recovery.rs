@@ -71,6 +71,9 @@ impl RedisTransport {
     /// Every worker there is or was, and the nodename in its lease if it lives.
     pub(super) async fn leases(&self) -> Result<Vec<(String, Option<String>)>, Error> {
         let workers: Vec<String> = self.connection().smembers(self.keys.workers()).await?;
+        if workers.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipeline = redis::pipe();
         for worker in &workers {
             pipeline.get(self.keys.lease(worker));
