@@ -114,7 +114,7 @@ def test_wrong_arguments_fail_in_pythons_words(rust):
 
 
 def test_a_task_that_refuses_its_message_keeps_it(rust, refused):
-    result = rust.send("reject_without_requeue")
+    result = rust.send("interop.refuse")
     with pytest.raises(Reject):
         result.get(timeout=10)
     assert json.loads(refused()["payload"])["headers"]["id"] == result.id

@@ -67,7 +67,7 @@ SCENARIOS = {
     "nothing returned": ("sleeping", [0]),
     "builtin exception": ("raise_error",),
     "own exception": ("fail", [1, "two"]),
-    "retry": ("retry_once",),
+    "retry": ("retry_once_priority",),
     "retries exhausted": ("interop.give_up", ("enough", 1)),
     "retries exhausted, no reason given": ("interop.give_up", (None, 0)),
     "rejected, then run": ("reject_then_succeed",),

@@ -132,7 +132,10 @@ CANVASES = {
     "callback": (lambda lane: call(lane, "add", 1, 2, link=call(lane, "identity")),
                  spans("add", "identity")),
     "failure": (failing, spans("raise_error", "errback_old_style")),
-    "retry": (lambda lane: call(lane, "retry_once"), spans("retry_once", "retry_once")),
+    "retry": (
+        lambda lane: call(lane, "retry_once_priority"),
+        spans("retry_once_priority", "retry_once_priority"),
+    ),
     "retries are used up": (lambda lane: call(lane, "interop.give_up", "enough", 1),
                             spans("interop.give_up", "interop.give_up")),
     "replaced": (lambda lane: call(lane, "add_replaced", 1, 2), spans("add_replaced", "add")),

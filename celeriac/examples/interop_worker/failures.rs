@@ -27,11 +27,12 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
             "t.integration.tasks.reject_then_succeed()",
             reject_then_succeed,
         )?
-        .with(late),
+        .with(late.clone()),
         Task::new(
             "t.integration.tasks.reject_without_requeue()",
             reject_without_requeue,
         )?,
+        Task::new("interop.refuse()", reject_without_requeue)?.with(late),
         Task::new("interop.ignore(state)", ignore)?,
     ])
 }
