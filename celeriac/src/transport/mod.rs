@@ -114,7 +114,9 @@ impl Broadcast {
 }
 
 /// A broker. Every method may fail with a lost connection, and may then be
-/// called again: what it did twice, it did once.
+/// called again: what it did twice, it did once. That holds for messages by
+/// their delivery tags, and not for [`Fanout`]'s methods, which nobody calls
+/// twice.
 #[async_trait]
 pub trait Transport: Fanout {
     /// The same worker, on connections of its own: for what another runtime

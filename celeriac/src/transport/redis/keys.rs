@@ -116,6 +116,10 @@ impl Keys {
         self.named("celeriac.workers")
     }
 
+    pub fn sent(&self, mark: &str) -> String {
+        self.named(&format!("celeriac.sent:{mark}"))
+    }
+
     pub fn lease(&self, worker: &str) -> String {
         self.named(&format!("celeriac.lease:{worker}"))
     }

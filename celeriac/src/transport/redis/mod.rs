@@ -13,6 +13,7 @@
 //! | `celeriac.broadcasts:<worker>` | the broadcasts that it hears |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
+//! | `celeriac.sent:<mark>` | what has been sent and must not be sent twice (see [`once`]) |
 //! | `celeriac.journal:<journal>` | how far it has been published (see [`Transport::publish_once`]) |
 //! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`]) |
 //!
@@ -58,6 +59,7 @@ use fetch::{Fetched, Fetcher};
 use held::{Held, Sureness};
 use keys::Keys;
 pub use notice::decode as decode_notice;
+use once::Marks;
 pub use schedule::RedisSchedule;
 use settle::Unacked;
 
@@ -69,6 +71,7 @@ pub struct RedisTransport {
     acks: Batcher<Acks>,
     unacked: Unacked,
     requeues: Batcher<Unacked>,
+    marks: Marks,
     keys: Keys,
     options: TransportOptions,
     own: Arc<Own>,
@@ -153,6 +156,7 @@ impl RedisTransport {
             acks: Batcher::new(acks),
             requeues: Batcher::new(unacked.clone()),
             unacked,
+            marks: Marks::default(),
             connection,
             server,
             keys,
@@ -200,17 +204,7 @@ impl Transport for RedisTransport {
     }
 
     async fn publish(&self, messages: &[Outgoing]) -> Result<(), Error> {
-        let mut pipeline = ::redis::pipe();
-        for message in messages {
-            let payload = message.envelope.encode()?;
-            for (command, key) in self.keys.destinations(message, &self.connection).await? {
-                pipeline.cmd(command).arg(key).arg(&payload).ignore();
-            }
-        }
-        if pipeline.is_empty() {
-            return Ok(());
-        }
-        Ok(pipeline.exec_async(&mut self.connection()).await?)
+        self.send(messages).await
     }
 
     async fn publish_once(
