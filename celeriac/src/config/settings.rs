@@ -161,6 +161,9 @@ pub struct Settings {
     pub worker_proc_alive_timeout: f64,
     /// Messages reserved for each slot; 0 is without bound.
     pub worker_prefetch_multiplier: usize,
+    /// Whether a message is taken only when a slot is free, as with a multiplier
+    /// of 1 and late acknowledgement (`--disable-prefetch`).
+    pub worker_disable_prefetch: bool,
     /// Whether a task that is delivered again is not run if it has succeeded
     /// before. For tasks with late acknowledgement.
     pub worker_deduplicate_successful_tasks: bool,
@@ -297,6 +300,7 @@ impl Default for Settings {
             worker_max_memory_per_child: None,
             worker_proc_alive_timeout: 30.0,
             worker_prefetch_multiplier: 4,
+            worker_disable_prefetch: false,
             worker_deduplicate_successful_tasks: false,
             worker_eta_task_limit: None,
             worker_soft_shutdown_timeout: 0.0,

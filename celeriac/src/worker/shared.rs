@@ -92,7 +92,11 @@ impl Worker {
         let size = self
             .autoscale
             .map_or(self.concurrency, |(_, min)| min.max(1));
-        let pool = Arc::new(Pool::new(size, settings.worker_prefetch_multiplier));
+        let multiplier = match settings.worker_disable_prefetch {
+            true => 1,
+            false => settings.worker_prefetch_multiplier,
+        };
+        let pool = Arc::new(Pool::new(size, multiplier));
         let slots = Arc::clone(&pool);
         let nodename: Arc<str> = self.nodename.into();
         let events = Dispatcher::new(
