@@ -30,6 +30,9 @@ pub enum ChordProgress {
     Waiting,
     /// All are there, and it is this worker that runs the body.
     Complete,
+    /// All are there, and another worker is about to run the body. If it dies
+    /// first, whoever asks again takes its place.
+    Claimed,
 }
 
 /// A member's end, as it was stored.

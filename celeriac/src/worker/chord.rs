@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::insist::{Undone, insist_on_result};
 use super::settle::Settlement;
@@ -12,6 +13,10 @@ use crate::error::Error;
 use crate::results::chord::{ChordPart, ChordProgress, StoredPart};
 use crate::results::{AsyncResult, states};
 use crate::task::Failure;
+
+const COUNT: &str = "count a chord's member";
+/// A chord that another worker is about to end is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A member of a chord's header.
 pub(super) struct Member<'a> {
@@ -87,22 +92,35 @@ impl Settlement<'_> {
             token: &token,
         };
         let count = || store.chord_part(&part);
-        match insist_on_result(self.shared(), "count a chord's member", count).await? {
-            ChordProgress::Waiting => Ok(()),
-            ChordProgress::Complete => self.complete(&member, &token, errbacks).await,
+        loop {
+            let done = match insist_on_result(self.shared(), COUNT, count).await? {
+                ChordProgress::Waiting => true,
+                ChordProgress::Complete => self.complete(&member, &token, errbacks).await?,
+                ChordProgress::Claimed => false,
+            };
+            if done {
+                return Ok(());
+            }
+            // Whoever is to run the body may die before it is sent: this message
+            // stays until it is. A shutdown leaves it to the next worker.
+            tokio::select! {
+                () = sleep(LOOK_AGAIN) => {}
+                () = self.shared().shutdown.warm() => return Err(Undone::GaveUp),
+            }
         }
     }
 
-    /// Runs or fails the body of a chord all of whose members have ended.
+    /// Runs or fails the body of a chord all of whose members have ended;
+    /// `false` if another worker is about to.
     async fn complete(
         &self,
         &Member { group_id, body, .. }: &Member<'_>,
         token: &str,
         errbacks: &[Signature],
-    ) -> Result<(), Undone> {
+    ) -> Result<bool, Undone> {
         let shared = self.shared();
         let Some(store) = shared.app.result_store() else {
-            return Ok(());
+            return Ok(true);
         };
         let failure = match self.header_results(group_id).await? {
             Err(failure) => failure,
@@ -110,19 +128,22 @@ impl Settlement<'_> {
                 let hold = || store.hold_chord(group_id, token);
                 if !insist_on_result(shared, "hold a chord", hold).await? {
                     tracing::warn!("Chord {group_id}: another worker runs its body");
-                    return Ok(());
+                    return Ok(false);
                 }
                 let sent = self.send_body(body, results).await?;
                 let finish = || store.finish_chord(group_id, token);
                 insist_on_result(shared, "finish a chord", finish).await?;
-                let Err(error) = sent else { return Ok(()) };
+                let Err(error) = sent else {
+                    return Ok(true);
+                };
                 chord_error(format!("Callback error: {error}"), None)
             }
         };
         tracing::error!("Chord '{group_id}' raised: {}", failure.repr());
         self.fail_body(body, &failure, errbacks).await?;
         let fail = || store.fail_chord(group_id);
-        insist_on_result(shared, "fail a chord", fail).await
+        insist_on_result(shared, "fail a chord", fail).await?;
+        Ok(true)
     }
 
     async fn send_body(

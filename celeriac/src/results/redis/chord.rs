@@ -21,25 +21,35 @@ const DONE: u64 = 300;
 
 /// Counts a member once. A member that ends again when its chord is done finds
 /// no size, and one of a canvas that is sent again may end before that is set:
-/// so the mark of a chord that is done does not matter here. `KEYS`: `.j .s .t .d .c` and the group's own. `ARGV`:
-/// member, encoded result, place, seconds to live, seconds of a claim, token.
+/// so the mark of a chord that is done does not matter here. No key's life is
+/// made shorter, and all live as long as the one that lives longest. `KEYS`:
+/// `.j .s .t .d .c` and the group's own. `ARGV`: member, encoded result, place,
+/// seconds to live, seconds of a claim, token. Answers 0 while others are missing
+/// or if the body has been sent, 1 to whoever runs it, 2 if that is another.
 const PART: &str = r#"
 local results, size, added, counted, claim, group = unpack(KEYS)
 local member, encoded, place, expires, lease, token = unpack(ARGV)
 if redis.call('SADD', counted, member) == 1 then
   redis.call('ZADD', results, place, encoded)
 end
-if expires ~= '0' then
-  for _, key in ipairs(KEYS) do
-    if key ~= claim then redis.call('EXPIRE', key, expires) end
-  end
+local life = tonumber(expires)
+for _, key in ipairs(KEYS) do
+  local left = key ~= claim and redis.call('TTL', key) or -2
+  if left == -1 and key == size then life = 0 end
+  if life > 0 and left > life then life = left end
+end
+for _, key in ipairs(KEYS) do
+  if key ~= claim and life > 0 then redis.call('EXPIRE', key, life) end
+  if key ~= claim and life == 0 then redis.call('PERSIST', key) end
 end
 local expected = redis.call('GET', size)
 if not expected then return 0 end
 expected = tonumber(expected) + tonumber(redis.call('GET', added) or '0')
 if redis.call('ZCARD', results) ~= expected then return 0 end
 if redis.call('SET', claim, token, 'NX', 'EX', lease) then return 1 end
-return redis.call('GET', claim) == token and 1 or 0
+local holder = redis.call('GET', claim)
+if holder == token then return 1 end
+return holder == 'done' and 0 or 2
 "#;
 
 /// Keeps a claim, or takes one that nobody holds. `KEYS`: `.c .s`. `ARGV`:
@@ -62,10 +72,10 @@ return 1
 "#;
 
 impl RedisResults {
-    /// Sets a key that lives as long as a result.
+    /// Sets a key that lives as long as a chord.
     async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
         let mut connection = self.connection.clone();
-        let () = match self.expires {
+        let () = match self.chords_expire {
             0 => connection.set(key, value).await?,
             expires => connection.set_ex(key, value, expires).await?,
         };
@@ -109,13 +119,14 @@ impl ChordStore for RedisResults {
         call.arg(format!("{}:{place}", part.task_id))
             .arg(encoded)
             .arg(place)
-            .arg(self.expires)
+            .arg(self.chords_expire)
             .arg(CLAIM)
             .arg(part.token);
-        let complete: bool = call.invoke_async(&mut self.connection.clone()).await?;
-        Ok(match complete {
-            true => ChordProgress::Complete,
-            false => ChordProgress::Waiting,
+        let progress: u8 = call.invoke_async(&mut self.connection.clone()).await?;
+        Ok(match progress {
+            1 => ChordProgress::Complete,
+            2 => ChordProgress::Claimed,
+            _ => ChordProgress::Waiting,
         })
     }
 

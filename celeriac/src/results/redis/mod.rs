@@ -46,6 +46,8 @@ pub struct RedisResults {
     expires: u64,
     /// The same of a failure.
     failures_expire: u64,
+    /// Seconds that what a chord is counted by lives; 0 for ever.
+    chords_expire: u64,
     codec: Codec,
     keys: ResultKeys,
     storing: Batcher<Storing>,
@@ -72,6 +74,7 @@ impl RedisResults {
             server,
             expires: expires as u64,
             failures_expire: failures_expire as u64,
+            chords_expire: settings.result_chord_expires.unwrap_or(expires) as u64,
             codec: Codec::of(settings),
             keys: ResultKeys::new(&options.global_keyprefix),
             chords: ChordScripts::default(),
