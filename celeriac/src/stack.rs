@@ -1,10 +1,10 @@
 //! Room for what calls itself as deep as a value is nested.
 
-/// Less than this, and a new stack is needed. One level takes some kilobytes
-/// in a debug build.
-const LEAST: usize = 128 << 10;
+/// Less than this, and a new stack is needed. What does not ask must fit in it:
+/// to drop a value as deep as any takes half of it in a debug build.
+pub(crate) const LEAST: usize = 1 << 20;
 /// What a new one has.
-const MORE: usize = 4 << 20;
+pub(crate) const MORE: usize = 8 << 20;
 
 /// What takes what cannot be told to ask for room.
 const MOST: usize = 64 << 20;

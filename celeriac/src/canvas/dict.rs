@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{Canvas, Options, Signature};
 use crate::message::json;
 use crate::message::lenient::{is_set, name, null_as_default, text};
+use crate::stack::with_room;
 
 /// The dict as it is written, before its composition has been understood.
 #[derive(Deserialize)]
@@ -66,7 +67,7 @@ fn take<T: DeserializeOwned, E: de::Error>(
 ) -> Result<Option<T>, E> {
     let value = kwargs.remove(name).filter(|value| !value.is_null());
     value
-        .map(|value| json::from_value(&value))
+        .map(|value| with_room(|| json::from_value(&value)))
         .transpose()
         .map_err(|error| E::custom(format!("{name}: {error}")))
 }

@@ -233,8 +233,49 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::canvas::{chain, chord};
+    use crate::canvas::{Plan, chain, chord};
+    use crate::message::Body;
     use crate::{App, Settings};
+
+    /// As deep as is read, on a thread of a test, whose stack is as large as
+    /// those of tokio.
+    #[test]
+    fn callbacks_of_callbacks_take_no_room_away() -> Result<(), Box<dyn std::error::Error>> {
+        let nested = |open: &str, close: &str, depth: usize| {
+            let leaf = r#"{"task":"t"}"#;
+            format!("{}{leaf}{}", open.repeat(depth), close.repeat(depth))
+        };
+        for call in [
+            nested(r#"{"task":"t","options":{"link":["#, "]}}", 330),
+            nested(r#"{"task":"t","options":{"link":"#, "}}", 490),
+            nested(r#"{"task":"t","options":{"chord":"#, "}}", 490),
+            nested(
+                r#"{"task":"c","subtask_type":"chain","kwargs":{"tasks":[{"task":"t"},"#,
+                "]}}",
+                330,
+            ),
+            nested(
+                r#"{"task":"g","subtask_type":"group","kwargs":{"tasks":[{"task":"t"},"#,
+                "]}}",
+                330,
+            ),
+            nested(
+                r#"{"task":"d","subtask_type":"chord","kwargs":{"header":[{"task":"t"}],"body":"#,
+                "}}",
+                490,
+            ),
+        ] {
+            let body = format!(r#"[[],{{}},{{"callbacks":[{call}]}}]"#);
+            let body: Body = json::from_slice(body.as_bytes())?;
+            let callbacks = body.clone().embed.callbacks.unwrap_or_default();
+            for callback in callbacks {
+                let (plan, _) = Plan::of(callback)?;
+                assert!(!plan.calls.is_empty() && !json::to_vec(&plan.calls)?.is_empty());
+            }
+            assert!(!json::to_vec(&body)?.is_empty());
+        }
+        Ok(())
+    }
 
     /// Refused before anything is sent: there is no broker here.
     #[tokio::test]

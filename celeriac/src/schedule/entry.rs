@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Schedule;
+use super::argument::exact;
 use crate::canvas::{Options, Signature};
 
 /// Tells what beat has sent from what others have.
@@ -21,13 +22,13 @@ pub struct BeatEntry {
     /// When it runs.
     pub schedule: Schedule,
     /// Positional arguments.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "exact")]
     pub args: Vec<Value>,
     /// Keyword arguments.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "exact")]
     pub kwargs: Map<String, Value>,
     /// How the message is sent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "exact")]
     pub options: EntryOptions,
     /// Whether an interval is counted from whole days, hours or minutes.
     #[serde(default)]

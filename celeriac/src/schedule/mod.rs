@@ -1,13 +1,14 @@
 //! Periodic tasks (`celery.schedules`, `celery.beat`).
 //!
 //! - [`Schedule`]: when an entry is due: [`Interval`], [`Crontab`], [`Solar`]
-//! - [`BeatEntry`]: what is sent then
+//! - [`BeatEntry`]: what is sent then; `argument`: values from TOML and JSON
 //! - [`Beat`]: sends it, if it leads; `agenda` is what it has to do
 //! - [`ScheduleStore`]: what beats share and elect their leader by;
 //!   [`FileStore`] keeps it in files
 //! - [`Registry`]: lists and changes entries while beats run
 
 mod agenda;
+mod argument;
 mod beat;
 mod cron_field;
 mod crontab;

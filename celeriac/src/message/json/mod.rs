@@ -10,11 +10,14 @@ mod write;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::de::SliceRead;
 use serde_json::{Deserializer, Error, Map, Serializer, Value};
 
 pub(crate) use number::{Number, number};
 pub(crate) use read::{Entries, Reader};
 use write::Exact;
+
+use crate::stack::{LEAST, MORE};
 
 /// Reads what Python wrote.
 ///
@@ -24,14 +27,21 @@ use write::Exact;
 pub(crate) fn from_slice<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Error> {
     // Nearly always right, and far the fastest.
     if !number::may_be_long(raw)
-        && let Ok(value) = serde_json::from_slice(raw)
+        && let Ok(value) = parse(Deserializer::from_slice(raw))
     {
         return Ok(value);
     }
     let marked = number::marked(raw)?;
     let mut json = Deserializer::from_slice(&marked);
+    // How deep it is has been looked at.
     json.disable_recursion_limit();
-    let value = T::deserialize(serde_stacker::Deserializer::new(&mut json))?;
+    parse(json)
+}
+
+fn parse<T: DeserializeOwned>(mut json: Deserializer<SliceRead<'_>>) -> Result<T, Error> {
+    let mut roomy = serde_stacker::Deserializer::new(&mut json);
+    (roomy.red_zone, roomy.stack_size) = (LEAST, MORE);
+    let value = T::deserialize(roomy)?;
     json.end()?;
     Ok(value)
 }
