@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Command, ReplyTo};
-use super::{carry_out, matcher};
+use super::{carry_out, matcher, mingle};
 use crate::message::json;
 use crate::transport::Notice;
 use crate::worker::Shared;
@@ -16,8 +16,28 @@ use crate::worker::Shared;
 pub(crate) async fn listen(shared: Arc<Shared>) {
     let exchange = format!("{}.pidbox", shared.app.settings().control_exchange);
     let mut commands = shared.beside.subscribe(&exchange, "");
-    while let Some(notice) = commands.next().await {
-        receive(&shared, &notice);
+    let begun = commands.begun();
+    let mut begins = true;
+    loop {
+        tokio::select! {
+            notice = commands.next() => match notice {
+                Some(notice) => receive(&shared, &notice),
+                None => return,
+            },
+            () = begun.notified() => {
+                if !std::mem::replace(&mut begins, false) {
+                    catch_up(&shared);
+                }
+            }
+        }
+    }
+}
+
+/// Learns from others what was said while nothing was heard.
+fn catch_up(shared: &Arc<Shared>) {
+    if shared.society.mingle {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { mingle(&shared).await });
     }
 }
 

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Error;
@@ -38,6 +39,7 @@ impl Notice {
 /// meanwhile; what is sent while it is lost is not heard.
 pub struct Subscription {
     notices: mpsc::UnboundedReceiver<Notice>,
+    begun: Arc<Notify>,
     /// Ends the task that listens.
     _end: DropGuard,
 }
@@ -50,9 +52,16 @@ impl Subscription {
         let end = CancellationToken::new();
         let subscription = Self {
             notices,
+            begun: Arc::default(),
             _end: end.clone().drop_guard(),
         };
         (subscription, sender, end)
+    }
+
+    /// Is notified whenever it begins to hear, the first time included: what was
+    /// sent before that has not been heard.
+    pub(crate) fn begun(&self) -> Arc<Notify> {
+        Arc::clone(&self.begun)
     }
 
     /// Waits for the next one. `None` if there will be none.

@@ -137,11 +137,13 @@ fn begin(shared: &Shared, life: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Learns what others were told while the connection was lost.
+/// Learns what others were told while the connection was lost. Who hears
+/// commands learns it when it hears again.
 fn catch_up(shared: &Arc<Shared>) {
     shared.metrics.reconnects.inc();
     tracing::info!("Connected to {}", shared.app.broker_address());
-    if shared.society.mingle {
+    let hears = shared.app.settings().worker_enable_remote_control;
+    if shared.society.mingle && !hears {
         let shared = Arc::clone(shared);
         tokio::spawn(async move { control::mingle(&shared).await });
     }

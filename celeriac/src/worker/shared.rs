@@ -31,7 +31,7 @@ const SETTLING: usize = 1024;
 
 /// How a worker deals with others.
 #[derive(Clone, Copy)]
-pub(super) struct Society {
+pub(crate) struct Society {
     /// What is between two heartbeats, if there are any.
     pub heartbeat: Option<Duration>,
     pub mingle: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     pub(super) presence: Presence,
     /// What is counted.
     pub(super) metrics: Metrics,
-    pub(super) society: Society,
+    pub(crate) society: Society,
     pub elections: Elections,
     pub samples: Samples,
     pub started: Instant,

@@ -128,11 +128,10 @@ impl Fanout for RedisTransport {
     fn subscribe(&self, exchange: &str, routing_key: &str) -> Subscription {
         let channel = self.keys.channel(exchange, &routing_key.replace('#', "*"));
         let (subscription, listener, end) = Subscription::new();
-        let server = self.server.clone();
+        let (server, begun) = (self.server.clone(), subscription.begun());
         tokio::spawn(async move {
             let hear = |payload: Vec<u8>| hand_over(&listener, &payload);
-            let subscribed = Notify::new();
-            end.run_until_cancelled(listen(server, channel, &subscribed, hear))
+            end.run_until_cancelled(listen(server, channel, &begun, hear))
                 .await;
         });
         subscription
