@@ -164,12 +164,24 @@ impl App {
     /// Writes what chords count by, and then publishes. A header's task may
     /// end before the next is published, so the sizes come first.
     pub(crate) async fn submit(&self, sending: &Sending) -> Result<(), Error> {
+        self.announce(sending).await?;
+        self.publish_all(sending).await
+    }
+
+    /// Writes what chords count by: once, and before anything is published. A
+    /// size that is written again has the chord begin anew.
+    pub(crate) async fn announce(&self, sending: &Sending) -> Result<(), Error> {
         for (group_id, size) in &sending.chord_sizes {
             self.results()?.set_chord_size(group_id, *size).await?;
         }
         for (group_id, tuple) in &sending.groups {
             self.results()?.save_group(group_id, tuple).await?;
         }
+        Ok(())
+    }
+
+    /// Publishes what has been announced.
+    pub(crate) async fn publish_all(&self, sending: &Sending) -> Result<(), Error> {
         self.publish(&sending.messages).await
     }
 

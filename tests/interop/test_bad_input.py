@@ -1,5 +1,6 @@
 """What cannot be run is refused in Celery's words, kept, and stops nobody."""
 
+import base64
 import json
 
 import pytest
@@ -7,8 +8,9 @@ from celery import chord, uuid
 from celery.exceptions import ChordError, NotRegistered, Reject
 from kombu import Producer, Queue
 
-from support.lane import full_name
+from support.lane import Lane, full_name
 from support.waiting import until
+from support.workers import rust_worker
 
 DEAD = "celeriac.dead_letter"
 
@@ -125,3 +127,22 @@ def test_a_success_stays_when_its_message_comes_again(rust):
     assert result.get(timeout=10) == "first-pass"
     until(lambda: rust.waiting() == rust.held() == 0, "the second pass has ended")
     assert rust.meta(result)["result"] == "first-pass"
+
+
+@pytest.mark.parametrize("damage, error", [
+    ({"content-type": "application/x-python-serialize"}, "ContentDisallowed"),
+    ({"body": base64.b64encode(b'[[1], {}').decode()}, "DecodeError"),
+    ({"body": base64.b64encode(b'{"args": 1}').decode()}, "DecodeError"),
+])
+def test_who_waits_for_what_cannot_be_read_hears_of_it(start, lane, redis, damage, error):
+    """The body cannot be read, the headers can."""
+    worker = start(rust_worker, lane)
+    quiet = Lane(lane.app, redis, f"{lane.queue}-elsewhere")
+    result = quiet.send("identity", 1)
+    message = {**json.loads(redis.client.rpop(quiet.queue)), **damage}
+    before = redis.client.llen(DEAD)
+    redis.client.lpush(lane.queue, json.dumps(message))
+    until(lambda: result.state == "FAILURE", "it has failed", 5)
+    assert error in lane.meta(result)["result"]["exc_type"]
+    until(lambda: redis.client.llen(DEAD) == before + 1, "it is kept")
+    assert worker.running

@@ -58,6 +58,23 @@ impl Request {
         })
     }
 
+    /// The same of a message that cannot be run, with what can be read of it.
+    pub(crate) fn refused(
+        mut envelope: Envelope,
+        accept: &[String],
+        queue: Arc<str>,
+        hostname: Arc<str>,
+    ) -> Self {
+        Self {
+            body: envelope.decode_body(accept).unwrap_or_default(),
+            eta: None,
+            expires: None,
+            envelope,
+            queue,
+            hostname,
+        }
+    }
+
     /// The message's headers.
     pub fn headers(&self) -> &Headers {
         &self.envelope.headers

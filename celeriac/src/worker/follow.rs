@@ -64,7 +64,8 @@ impl Settlement<'_> {
             return Ok(());
         }
         let app = self.context().app();
-        insist(self.shared(), "publish", || app.submit(sending)).await
+        insist(self.shared(), "announce a chord", || app.announce(sending)).await?;
+        insist(self.shared(), "publish", || app.publish_all(sending)).await
     }
 
     /// The options of what this task sends.

@@ -17,7 +17,7 @@ use super::requests::{Place, SOFT_LIMIT};
 use super::settle::{Fate, Settlement, bury};
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
-use crate::message::Envelope;
+use crate::message::{DecodeError, Envelope};
 use crate::task::{Failure, Request, Retry, Task};
 use crate::transport::Delivery;
 
@@ -50,19 +50,52 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
 /// The request in a delivery; what cannot be read is kept aside.
 async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
     let decoded = Envelope::decode(&delivery.payload).and_then(|envelope| {
-        let accept = &shared.app.settings().accept_content.0;
-        let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&shared.nodename));
+        let (accept, queue, node) = place_of(shared, delivery);
         Request::new(envelope, accept, queue, node)
     });
     match decoded {
         Ok(request) => Some(request),
         Err(error) => {
-            let reason = error.to_string();
-            tracing::error!(queue = &*delivery.queue, "Refused a message: {reason}");
-            let _ = bury(shared, delivery, &reason).await;
+            tracing::error!(queue = &*delivery.queue, "Refused a message: {error}");
+            // Giving up leaves it unacknowledged, which is all there is to do.
+            let _ = refuse_unreadable(shared, delivery, &error).await;
             None
         }
     }
+}
+
+/// What is accepted, the queue that a delivery was in, and who has it now.
+fn place_of<'a>(shared: &'a Shared, delivery: &Delivery) -> (&'a [String], Arc<str>, Arc<str>) {
+    let accept = &shared.app.settings().accept_content.0;
+    let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&shared.nodename));
+    (accept, queue, node)
+}
+
+/// Keeps a message that cannot be read. If its headers can be, the task has
+/// failed, and so has what waits for it; Celery leaves all of them waiting.
+async fn refuse_unreadable(
+    shared: &Shared,
+    delivery: &Delivery,
+    error: &DecodeError,
+) -> Result<(), Undone> {
+    let reason = error.to_string();
+    let Ok(envelope) = Envelope::decode(&delivery.payload) else {
+        return bury(shared, delivery, &reason).await;
+    };
+    let class = match error {
+        DecodeError::ContentDisallowed(_) => "kombu.exceptions.ContentDisallowed",
+        _ => "kombu.exceptions.DecodeError",
+    };
+    let (accept, queue, node) = place_of(shared, delivery);
+    let request = Request::refused(envelope, accept, queue, node);
+    fail_unrun(
+        shared,
+        delivery,
+        request,
+        &Failure::new(class, reason.clone()),
+        &reason,
+    )
+    .await
 }
 
 /// As Celery's `on_unknown_task`; but what waits for the task fails with it,
@@ -78,14 +111,26 @@ async fn refuse_unknown(
         request.headers().id
     );
     let failure = Failure::new("celery.exceptions.NotRegistered", name.clone());
+    let reason = format!("unregistered task {name}");
+    fail_unrun(shared, delivery, request, &failure, &reason).await
+}
+
+/// Fails a task that was never run, and keeps its message for this reason.
+async fn fail_unrun(
+    shared: &Shared,
+    delivery: &Delivery,
+    request: Request,
+    failure: &Failure,
+    reason: &str,
+) -> Result<(), Undone> {
     let event = TaskEvent::Failed {
         exception: failure.repr(),
         traceback: None,
     };
-    let task = Task::unregistered(&name);
+    let task = Task::unregistered(&request.headers().task);
     let settlement = Settlement::new(shared, delivery, &task, request);
-    settlement.refuse(&failure).await?;
-    bury(shared, delivery, &format!("unregistered task {name}")).await?;
+    settlement.refuse(failure).await?;
+    bury(shared, delivery, reason).await?;
     shared.events.task(settlement.request(), &event);
     Ok(())
 }

@@ -64,7 +64,12 @@ impl Marks {
 
     /// An attempt had no answer.
     fn doubt(&self, key: &str) {
-        self.known().doubtful.insert(key.to_owned());
+        let mut known = self.known();
+        // Those that nobody tried again; their marks expire.
+        if known.doubtful.len() >= REFUSE {
+            known.doubtful.clear();
+        }
+        known.doubtful.insert(key.to_owned());
     }
 
     /// Nobody tries it again.
