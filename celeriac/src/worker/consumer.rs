@@ -51,6 +51,7 @@ pub(super) async fn connect(shared: &Shared) -> Result<(), Error> {
 /// What there is if a lost broker is not to be waited for.
 pub(super) async fn consume(shared: &Arc<Shared>) -> Result<(), Error> {
     let mut outage = Outage::of_none();
+    let mut fetched_once = false;
     let mut declared = false;
     let mut queues = shared.queues.watch();
     while !shared.shutdown.is_warm() {
@@ -66,12 +67,15 @@ pub(super) async fn consume(shared: &Arc<Shared>) -> Result<(), Error> {
         };
         match fetched {
             Ok((deliveries, permits)) => {
+                fetched_once = true;
                 shared.link.set_fetched(true);
                 start(shared, deliveries, permits);
                 if outage.end() {
                     catch_up(shared);
                 }
             }
+            // What does not pass by itself at the start is for people to mend.
+            Err(error) if !fetched_once && !error.passes() => return Err(error),
             Err(error) => {
                 declared = false;
                 outage.wait(shared, error).await?;
