@@ -67,7 +67,10 @@ def test_the_least_that_is_documented_is_enough(allowed, lane, durable_redis, re
 @pytest.mark.parametrize("rule", ["-evalsha", "-script|load", "-sadd"])
 def test_what_lacks_ends_the_worker_with_its_name(allowed, redis, lane, tmp_path, rule):
     worker = rust_worker(allowed(*RULES, rule), redis, tmp_path, "lacking", [lane.queue])
-    assert worker.wait(15) != 0
+    try:
+        assert worker.wait(15) != 0
+    finally:
+        worker.stop()
     log = worker.log.read_text(errors="replace")
     assert rule[1:].split("|")[0] in log.lower() and "s3cret" not in log
 
