@@ -25,9 +25,31 @@ def test_a_part_does_not_shorten_a_chords_life(start, lane, redis):
     result = chord(members, app=app)(task(own, "tsum"))
     key = f"celery-taskset-meta-{result.parent.id}"
     until(lambda: redis.client.zcard(f"{key}.j") == 1, "a part has been counted")
+    # The first may end before the size is told, and so long it lives a day.
     for suffix in (".s", ".j", ".d"):
         assert redis.client.ttl(key + suffix) > 5900, suffix
     assert result.get(timeout=30) == 3
+
+
+def test_a_part_that_comes_before_the_size_does_not_end_the_chord(start, lane, redis):
+    """Celery sets the size, and with it the life, when all members have been sent."""
+    group, early, late = uuid(), uuid(), uuid()
+    body = task(lane, "tsum")
+    body.options["task_id"] = uuid()
+    key = f"celery-taskset-meta-{group}"
+
+    def send(member, index, *numbers):
+        sent = task(lane, "add", *numbers)
+        sent.options.update(task_id=member, group_id=group, group_index=index)
+        sent.apply_async(chord=json.loads(json.dumps(body)))
+
+    start(rust_worker, lane, settings={"result_expires": 3})
+    send(early, 0, 1, 1)
+    until(lambda: redis.client.zcard(f"{key}.j") == 1, "a part has been counted")
+    assert redis.client.ttl(f"{key}.j") > 80_000
+    redis.client.set(f"{key}.s", 2, ex=6000)
+    send(late, 1, 2, 2)
+    assert lane.app.AsyncResult(body.options["task_id"]).get(timeout=30) == 6
 
 
 def test_a_chord_lives_as_long_as_is_set(start, lane, redis):

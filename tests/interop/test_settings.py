@@ -105,7 +105,9 @@ CASES = {
 @pytest.mark.parametrize("settings, send", CASES.values(), ids=CASES.keys())
 def test_means_what_it_means_to_python(redis, tmp_path, settings, send):
     app = client(redis)
-    app.conf.broker_transport_options = settings.get("broker_transport_options", {})
+    # As in a fleet: who sends chords says how long they live.
+    for name in ("broker_transport_options", "result_expires"):
+        app.conf[name] = settings.get(name, app.conf[name])
     workers, asked = [], []
     for kind in (python_worker, rust_worker):
         lane = Lane(app, redis, f"set-{uuid()[:8]}")

@@ -18,21 +18,25 @@ const CLAIM: u64 = 10;
 const HOLD: u64 = 60;
 /// For so long Python workers ignore a late repetition of a member, seconds.
 const DONE: u64 = 300;
+/// A chord whose size is not told yet lives at least so long, seconds: Celery
+/// sends the last member first and then sets the size, and with it the life.
+const UNTOLD: u64 = 24 * 60 * 60;
 
 /// Counts a member once. A member that ends again when its chord is done finds
 /// no size, and one of a canvas that is sent again may end before that is set:
 /// so the mark of a chord that is done does not matter here. No key's life is
 /// made shorter, and all live as long as the one that lives longest. `KEYS`:
 /// `.j .s .t .d .c` and the group's own. `ARGV`: member, encoded result, place,
-/// seconds to live, seconds of a claim, token. Answers 0 while others are missing
+/// seconds to live, seconds of a claim, token, seconds to live without a size. Answers 0 while others are missing
 /// or if the body has been sent, 1 to whoever runs it, 2 if that is another.
 const PART: &str = r#"
 local results, size, added, counted, claim, group = unpack(KEYS)
-local member, encoded, place, expires, lease, token = unpack(ARGV)
+local member, encoded, place, expires, lease, token, untold = unpack(ARGV)
 if redis.call('SADD', counted, member) == 1 then
   redis.call('ZADD', results, place, encoded)
 end
 local life = tonumber(expires)
+if life > 0 and redis.call('EXISTS', size, claim) == 0 then life = math.max(life, tonumber(untold)) end
 for _, key in ipairs(KEYS) do
   local left = key ~= claim and redis.call('TTL', key) or -2
   if left == -1 and key == size then life = 0 end
@@ -121,7 +125,8 @@ impl ChordStore for RedisResults {
             .arg(place)
             .arg(self.chords_expire)
             .arg(CLAIM)
-            .arg(part.token);
+            .arg(part.token)
+            .arg(UNTOLD);
         let progress: u8 = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(match progress {
             1 => ChordProgress::Complete,
