@@ -85,11 +85,11 @@ impl<'a> Definition<'a> {
         let extracted = extracted.map(|argument| &argument.ty);
         let run = self.run();
         let output = quote_spanned!(returned.span()=>
-            <#returned as ::celeriac::task::Returned>::Value
+            <#returned as ::celeriac::__private::Returned>::Value
         );
         quote! {
             #[automatically_derived]
-            impl ::celeriac::task::Define for #task {
+            impl ::celeriac::__private::Define for #task {
                 type Output = #output;
                 const DOC: &'static str = #doc;
                 const BOUND: bool =
@@ -164,7 +164,7 @@ impl<'a> Definition<'a> {
         let call = match self.function.sig.asyncness {
             Some(_) => quote!(#task(#(#names),*).await),
             None => quote! {
-                ::celeriac::task::blocking(invocation.context, move || #task(#(#names),*)).await
+                ::celeriac::__private::blocking(invocation.context, move || #task(#(#names),*)).await
             },
         };
         quote! {
@@ -174,7 +174,7 @@ impl<'a> Definition<'a> {
                 ::celeriac::task::Value, ::celeriac::task::TaskError
             > {
                 #(#locals)*
-                ::celeriac::task::returned(#call)
+                ::celeriac::__private::returned(#call)
             }
         }
     }
@@ -182,7 +182,7 @@ impl<'a> Definition<'a> {
     /// What a caller has.
     fn inherent(&self) -> TokenStream {
         let (task, vis) = (self.name(), &self.function.vis);
-        let output = quote!(<#task as ::celeriac::task::Define>::Output);
+        let output = quote!(<#task as ::celeriac::__private::Define>::Output);
         quote! {
             #[automatically_derived]
             #[allow(dead_code, reason = "who runs a task need not call it, and the reverse")]
@@ -194,14 +194,14 @@ impl<'a> Definition<'a> {
 
                 /// A call with these arguments, the last of the required ones
                 /// if there are fewer. As `.s()`.
-                #vis fn s<G: ::celeriac::task::Given<Self>>(
+                #vis fn s<G: ::celeriac::__private::Given<Self>>(
                     arguments: G,
                 ) -> ::celeriac::canvas::Call<G::Missing, #output> {
                     ::celeriac::canvas::Call::of::<Self, G>(arguments)
                 }
 
                 /// A call that takes nothing from the one before it. As `.si()`.
-                #vis fn si<G: ::celeriac::task::Given<Self>>(
+                #vis fn si<G: ::celeriac::__private::Given<Self>>(
                     arguments: G,
                 ) -> ::celeriac::canvas::Call<::celeriac::canvas::Immutable, #output>
                 where
@@ -211,7 +211,7 @@ impl<'a> Definition<'a> {
                 }
 
                 /// Sends a call. As `.delay()`.
-                #vis async fn delay<G: ::celeriac::task::Given<Self>>(
+                #vis async fn delay<G: ::celeriac::__private::Given<Self>>(
                     app: &::celeriac::App,
                     arguments: G,
                 ) -> ::core::result::Result<
@@ -248,8 +248,8 @@ impl<'a> Definition<'a> {
         let locals: Vec<Ident> = (0..given.len()).map(local).collect();
         quote! {
             #[automatically_derived]
-            impl<#(#letters: ::celeriac::task::Fits<#given>),*>
-                ::celeriac::task::Given<#task> for (#(#letters,)*)
+            impl<#(#letters: ::celeriac::__private::Fits<#given>),*>
+                ::celeriac::__private::Given<#task> for (#(#letters,)*)
             {
                 type Missing = (#(#missing,)*);
 

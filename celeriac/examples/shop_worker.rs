@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use celeriac::{App, Config, Failure, TaskError, Worker};
+use celeriac::{App, Failure, TaskError, Worker};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -31,8 +31,7 @@ async fn score(text: String) -> Result<Score, TaskError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     celeriac::log::init();
-    let config = Config::load(None, &[])?;
-    let worker = Worker::new(App::new(config.settings().clone())?).task(score::task());
+    let worker = Worker::new(App::from_env()?).task(score::task());
     if std::env::args().nth(1).as_deref() == Some("stubs") {
         print!("{}", worker.stubs(Some("shop.tasks")));
         return Ok(());

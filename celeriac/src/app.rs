@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::canvas::Signature;
 use crate::clock::Clock;
-use crate::config::{BeatScheduler, Route, Settings};
+use crate::config::{BeatScheduler, Config, Route, Settings};
 use crate::error::{Error, hide_password};
 use crate::queue_table::QueueTable;
 use crate::results::redis::RedisResults;
@@ -49,6 +49,28 @@ struct Inner {
 }
 
 impl App {
+    /// An application with the settings of `celeryconfig.toml`, if there is one
+    /// in the working directory, and of the environment, which wins
+    /// (`CELERY_BROKER_URL` and the like). As `app.config_from_object` together
+    /// with what Celery reads from the environment.
+    ///
+    /// A program with sections of its own in that file takes
+    /// [`Config::load`], and [`App::new`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), celeriac::Error> {
+    /// let app = celeriac::App::from_env()?;
+    /// app.send(celeriac::Signature::new("tasks.add").arg(2).arg(2)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a setting is wrong, with its place, and those of
+    /// [`new`](Self::new).
+    pub fn from_env() -> Result<Self, Error> {
+        Self::new(Config::load(None, &[])?.settings().clone())
+    }
+
     /// An application with these settings.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::results::TaskFailed;
 
 /// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The configuration is wrong.
     #[error(transparent)]
@@ -41,9 +42,14 @@ pub enum Error {
     /// A queue is named that is not to be made by naming it.
     #[error(transparent)]
     QueueNotFound(#[from] QueueNotFound),
-    /// Beat's state can be neither read nor written.
-    #[error("beat's state: {0}")]
-    State(#[from] std::io::Error),
+    /// The system refuses something: a file, a thread, a signal.
+    #[error("{what}: {source}")]
+    Io {
+        /// What could not be done.
+        what: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The worker's state, `worker_state_db`, can be neither read nor written.
     #[error("worker_state_db {path}: {reason}", path = .path.display())]
     StateDb {
@@ -70,6 +76,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// What becomes of the system's refusal to do `what`.
+    pub(crate) fn io<S: Into<String>>(what: S) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
     /// Whether it may be otherwise in a while, nobody doing anything here: the
     /// server is away, busy, full, or about to hand over. What does *not* pass
     /// is the same at the next attempt: a value that is too large, a command

@@ -66,6 +66,11 @@ pub use results::{AsyncResult, TypedResult};
 pub use task::{Context, Failure, TaskError};
 pub use worker::Worker;
 
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::task::written::*;
+}
+
 /// Its Rust is compiled with the documentation's tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/python-and-rust.md")]

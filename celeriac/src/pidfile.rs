@@ -13,6 +13,7 @@ pub const LOCKED: u8 = 73;
 
 /// Why there is no pidfile.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PidfileError {
     /// Another process has it.
     #[error("the pidfile {path} is that of process {pid}, which runs: end it first, or name another file", path = .path.display())]

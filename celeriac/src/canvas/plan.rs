@@ -28,6 +28,7 @@ pub(crate) struct Plan {
 
 /// A canvas that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CanvasError {
     /// JSON cannot hold one of its arguments or headers.
     #[error("cannot write {0}")]

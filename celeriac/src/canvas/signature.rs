@@ -55,6 +55,7 @@ impl Clone for Signature {
 
 /// What a signature is composed of.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Canvas {
     /// Nothing: it calls one task.
     #[default]

@@ -19,6 +19,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why a worker's program cannot run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CommandError {
     /// A file's name cannot be expanded.
     #[error(transparent)]
@@ -97,7 +98,7 @@ impl WorkerArgs {
             purge(&worker).await?;
         }
         self.greet(&worker);
-        cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;
+        cry_on_usr1(worker.monitor()).map_err(Error::io("cannot listen to USR1"))?;
         let shutdown = Shutdown::on_signals_or_hangup(soft.unwrap_or_default())?;
         let ended = worker.run_until(shutdown.clone()).await;
         if ended.is_ok() && shutdown.is_restart() {

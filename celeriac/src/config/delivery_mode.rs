@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// A message's property `delivery_mode`. Redis does not care.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(into = "u8")]
+#[non_exhaustive]
 pub enum DeliveryMode {
     /// 1: it may be lost with the broker.
     Transient,

@@ -53,6 +53,7 @@ pub const DEFAULT_FILE: &str = "celeryconfig.toml";
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}", path = .path.display())]

@@ -11,6 +11,7 @@ use super::{DeliveryMode, remark};
 /// How an exchange hands out its messages, under kombu's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ExchangeType {
     /// Each to the queues that are bound by its very routing key.
     #[default]

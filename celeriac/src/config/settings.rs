@@ -387,6 +387,7 @@ pub struct ResultTransportOptions {
 /// `queue_order_strategy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum QueueOrder {
     /// Every queue has its turn.
     #[default]
@@ -400,6 +401,7 @@ pub enum QueueOrder {
 /// `worker_pool`, by Celery's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", try_from = "String")]
+#[non_exhaustive]
 pub enum WorkerPool {
     /// In this process: async tasks beside each other, functions that block on
     /// threads. Only tasks with the option `process` run in children.
@@ -447,6 +449,7 @@ impl WorkerPool {
 /// `beat_scheduler`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", try_from = "String")]
+#[non_exhaustive]
 pub enum BeatScheduler {
     /// Files of this machine's, `beat_schedule_filename` and what lies beside it.
     #[default]

@@ -8,6 +8,7 @@ use crate::task::Request;
 /// its order; texts are what Python would print.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum TaskEvent {
     /// A worker has it.
     #[serde(skip)]

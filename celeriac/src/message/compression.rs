@@ -20,6 +20,7 @@ const DECODER_MEMORY: u64 = 128 << 20;
 /// A compression method. As `kombu.compression.register`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "&'static str")]
+#[non_exhaustive]
 pub enum Compression {
     /// zlib's format, which kombu also calls gzip.
     Zlib,

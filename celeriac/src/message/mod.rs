@@ -40,6 +40,7 @@ pub(crate) use task_message::{Lineage, expiration, task_message};
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The envelope is not what kombu writes.
     #[error("cannot decode the message: {0}")]

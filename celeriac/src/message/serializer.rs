@@ -26,6 +26,7 @@ pub(super) fn too_deep() -> Error {
 /// A format that Celeriac reads and writes. As `kombu.serialization.registry`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "&'static str")]
+#[non_exhaustive]
 pub enum Serializer {
     /// kombu's JSON, with types.
     #[default]

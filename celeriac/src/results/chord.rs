@@ -25,6 +25,7 @@ pub struct ChordPart<'a> {
 
 /// What a member's end means for its chord.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChordProgress {
     /// Others are missing, or another worker has seen to the body.
     Waiting,

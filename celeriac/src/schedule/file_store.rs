@@ -97,6 +97,11 @@ impl FileStore {
         path.into()
     }
 
+    /// What becomes of the system's refusal to read or write its files.
+    fn failed(&self) -> impl FnOnce(io::Error) -> Error {
+        Error::io(format!("beat's state in {}", self.path.display()))
+    }
+
     fn lock(&self, ending: &str) -> io::Result<File> {
         if let Some(parent) = parent(&self.path) {
             std::fs::create_dir_all(parent)?;
@@ -155,6 +160,20 @@ impl FileStore {
         Ok(true)
     }
 
+    /// Writes down what an operator changes; whoever leads reads it.
+    fn note(&self, entry: &str, change: &Change) -> io::Result<()> {
+        let lock = self.lock(".changes.lock")?;
+        lock.lock()?;
+        let path = self.beside(".changes");
+        let mut changes: BTreeMap<String, Change> = read(&path)?;
+        if change.is_empty() {
+            changes.remove(entry);
+        } else {
+            changes.insert(entry.to_owned(), change.clone());
+        }
+        write(&path, &changes)
+    }
+
     /// Publishes what is in the outbox, and empties it.
     async fn deliver(&self, lead: &Lead) -> Result<bool, Error> {
         let document = match &*self.reign() {
@@ -177,7 +196,8 @@ impl FileStore {
                 }
             }
         }
-        Ok(self.update(lead, |document| document.outbox.clear())?)
+        let emptied = self.update(lead, |document| document.outbox.clear());
+        emptied.map_err(self.failed())
     }
 
     /// The same one by one, since one that cannot be sent would keep back the
@@ -187,7 +207,8 @@ impl FileStore {
         let numbered = self.update(lead, |document| {
             place = (document.journal.clone(), document.number);
             document.number += messages.len() as u64;
-        })?;
+        });
+        let numbered = numbered.map_err(self.failed())?;
         let (journal, before) = place;
         for (number, message) in (before + 1..).zip(messages) {
             let one = std::slice::from_ref(message);
@@ -212,7 +233,7 @@ impl ScheduleStore for FileStore {
     }
 
     async fn lead(&self) -> Result<Option<Lead>, Error> {
-        let lead = self.take_lead()?;
+        let lead = self.take_lead().map_err(self.failed())?;
         if let Some(lead) = &lead {
             self.deliver(lead).await?;
         }
@@ -227,7 +248,7 @@ impl ScheduleStore for FileStore {
     async fn memory(&self) -> Result<Memory, Error> {
         let document: Document = match &*self.reign() {
             Some(reign) => reign.document.clone(),
-            None => read(&self.path)?,
+            None => read(&self.path).map_err(self.failed())?,
         };
         Ok(Memory {
             histories: document.entries,
@@ -236,10 +257,11 @@ impl ScheduleStore for FileStore {
     }
 
     async fn forget(&self, lead: &Lead, entries: &[String], zone: &str) -> Result<bool, Error> {
-        Ok(self.update(lead, |document| {
+        let updated = self.update(lead, |document| {
             document.entries.retain(|name, _| !entries.contains(name));
             document.zone = Some(zone.to_owned());
-        })?)
+        });
+        updated.map_err(self.failed())
     }
 
     async fn commit(&self, lead: &Lead, turns: &[Turn]) -> Result<bool, Error> {
@@ -262,28 +284,19 @@ impl ScheduleStore for FileStore {
                 let letters = turn.messages.iter().map(Letter::from);
                 document.outbox.extend(letters);
             }
-        })?;
+        });
+        let updated = updated.map_err(self.failed())?;
         Ok(updated && fits && self.deliver(lead).await?)
     }
 
     async fn changes(&self) -> Result<BTreeMap<String, Change>, Error> {
-        Ok(read(&self.beside(".changes"))?)
+        read(&self.beside(".changes")).map_err(self.failed())
     }
 
     async fn change(&self, entry: &str, change: &Change) -> Result<(), Error> {
-        let lock = self.lock(".changes.lock")?;
-        lock.lock()?;
-        let path = self.beside(".changes");
-        let mut changes: BTreeMap<String, Change> = read(&path)?;
-        if change.is_empty() {
-            changes.remove(entry);
-        } else {
-            changes.insert(entry.to_owned(), change.clone());
-        }
-        Ok(write(&path, &changes)?)
+        self.note(entry, change).map_err(self.failed())
     }
 }
-
 impl From<&Outgoing> for Letter {
     fn from(outgoing: &Outgoing) -> Self {
         Self {

@@ -159,6 +159,7 @@ impl Registry {
 
 /// Why an entry cannot be changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RegistryError {
     /// There is none of that name.
     #[error("no entry is called {0:?}")]

@@ -12,6 +12,7 @@ use super::{BeatEntry, Crontab, Due, Interval, Rules, ScheduleError, Solar};
 /// in a text, `{ crontab = {…} }` or `{ solar = {…} }`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// At these minutes of these days.
     Crontab(Box<Crontab>),

@@ -173,6 +173,7 @@ impl fmt::Display for Failure {
 
 /// How a task ends if not with a value.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum TaskError {
     /// It failed.
     Failure(Failure),

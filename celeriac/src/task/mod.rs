@@ -3,7 +3,7 @@
 //! - [`Task`]: a registered task: name, parameters, options, body
 //! - [`Handler`]: which `async fn`s can be one, and the extractors they take
 //! - [`Context`]: what a running task knows and can do
-//! - [`Define`]: what `#[celeriac::task]` writes; [`Given`]: what it can be given
+//! - `define`: what `#[celeriac::task]` writes; `given`: what it can be given
 //! - `hint`: types as Python names them; `probe`: what a struct's fields take
 //! - `exceptions`, `autoretry`: which failures are tried again
 //! - `replace`: a canvas in the place of a running task
@@ -30,9 +30,9 @@ use std::sync::Arc;
 
 pub(crate) use context::Registry;
 pub use context::{Context, FailedRequest, Request, States, Tasks};
-pub use define::{Define, Returned, blocking, returned};
+pub(crate) use define::Define;
 pub use failure::{Failure, TaskError};
-pub use given::{Fits, Given};
+pub(crate) use given::{Fits, Given};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub use options::TaskOptions;
 pub(crate) use parameters::Parameter;
@@ -46,6 +46,12 @@ pub use serde_json::Value;
 use crate::canvas::Signature;
 use handler::Body;
 use hint::Hint;
+
+/// What the attribute's code calls. Not for anybody else: it changes as that does.
+pub(crate) mod written {
+    pub use super::define::{Define, Returned, blocking, returned};
+    pub use super::given::{Fits, Given};
+}
 
 /// A task that a worker can run. As `celery.app.task.Task`.
 #[derive(Clone)]

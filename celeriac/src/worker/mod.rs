@@ -338,7 +338,7 @@ impl Worker {
     /// say otherwise.
     pub async fn run(self) -> Result<(), Error> {
         self.play(|worker| {
-            cry_on_usr1(worker.monitor()).map_err(|error| Error::Connection(Box::new(error)))?;
+            cry_on_usr1(worker.monitor()).map_err(Error::io("cannot listen to USR1"))?;
             let soft = worker.app.settings().worker_soft_shutdown_timeout;
             Shutdown::on_signals(Duration::try_from_secs_f64(soft).unwrap_or_default())
         })

@@ -15,6 +15,7 @@ use crate::task::{Failure, Retry};
 /// How a message's life can end. A child tells its worker of all but those
 /// that only the worker can see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The task returned a value.
     Success(Value),
@@ -47,6 +48,7 @@ pub enum Outcome {
 /// Why a task was not run, or not to its end. As the text of Celery's
 /// `TaskRevokedError`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Revocation {
     /// It has been revoked.
     Revoked,

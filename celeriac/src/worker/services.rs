@@ -1,6 +1,5 @@
 //! What goes on beside the messages: remote control, events, the lease.
 
-use std::io;
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
@@ -22,9 +21,9 @@ pub(super) struct Services {
 impl Services {
     /// Starts the thread.
     pub fn start() -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::Connection(Box::new(error));
+        let failed = || Error::io("cannot start the services' thread");
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(failed)?;
+        let runtime = runtime.map_err(failed())?;
         let (stop, stopped) = oneshot::channel::<()>();
         let services = Self {
             runtime: runtime.handle().clone(),
@@ -33,7 +32,7 @@ impl Services {
         };
         let run = move || drop(runtime.block_on(stopped));
         let thread = thread::Builder::new().name("services".to_owned());
-        thread.spawn(run).map_err(failed)?;
+        thread.spawn(run).map_err(failed())?;
         Ok(services)
     }
 

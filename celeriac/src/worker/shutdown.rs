@@ -50,7 +50,7 @@ impl Shutdown {
     }
 
     fn heeding(signals: io::Result<Signals>, soft: Duration) -> Result<Self, Error> {
-        let signals = signals.map_err(|error| Error::Connection(Box::new(error)))?;
+        let signals = signals.map_err(Error::io("cannot listen to signals"))?;
         let shutdown = Self::new();
         tokio::spawn(signals.heed(shutdown.clone(), soft));
         Ok(shutdown)

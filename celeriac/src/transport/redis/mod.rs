@@ -58,6 +58,7 @@ use broadcast::Heard;
 use fetch::{Fetched, Fetcher};
 use held::{Held, Sureness};
 use keys::Keys;
+#[doc(hidden)]
 pub use notice::decode as decode_notice;
 use once::Marks;
 pub use schedule::RedisSchedule;

@@ -117,7 +117,7 @@ pub(in crate::worker) async fn serve(
 }
 
 fn lost(error: io::Error) -> Error {
-    Error::Connection(Box::new(error))
+    Error::io("this child lost its worker")(error)
 }
 
 /// What a child runs tasks with.
