@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use celeriac::Shutdown;
 use celeriac::config::BeatScheduler;
 use celeriac::pidfile::{self, Pidfile, PidfileError};
 use celeriac::schedule::{Beat, Registry, Rules};
-use celeriac::worker::Shutdown;
 use celeriac::{App, Config, Settings, log};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;

@@ -196,18 +196,18 @@ impl<'a> Definition<'a> {
                 /// if there are fewer. As `.s()`.
                 #vis fn s<G: ::celeriac::__private::Given<Self>>(
                     arguments: G,
-                ) -> ::celeriac::canvas::Call<G::Missing, #output> {
-                    ::celeriac::canvas::Call::of::<Self, G>(arguments)
+                ) -> ::celeriac::Call<G::Missing, #output> {
+                    ::celeriac::Call::of::<Self, G>(arguments)
                 }
 
                 /// A call that takes nothing from the one before it. As `.si()`.
                 #vis fn si<G: ::celeriac::__private::Given<Self>>(
                     arguments: G,
-                ) -> ::celeriac::canvas::Call<::celeriac::canvas::Immutable, #output>
+                ) -> ::celeriac::Call<::celeriac::task::Immutable, #output>
                 where
-                    G::Missing: ::celeriac::canvas::Complete,
+                    G::Missing: ::celeriac::task::Complete,
                 {
-                    ::celeriac::canvas::Call::of::<Self, G>(arguments).immutable()
+                    ::celeriac::Call::of::<Self, G>(arguments).immutable()
                 }
 
                 /// Sends a call. As `.delay()`.
@@ -215,10 +215,10 @@ impl<'a> Definition<'a> {
                     app: &::celeriac::App,
                     arguments: G,
                 ) -> ::core::result::Result<
-                    ::celeriac::results::TypedResult<#output>, ::celeriac::Error
+                    ::celeriac::TypedResult<#output>, ::celeriac::Error
                 >
                 where
-                    G::Missing: ::celeriac::canvas::Complete,
+                    G::Missing: ::celeriac::task::Complete,
                 {
                     Self::s(arguments).delay(app).await
                 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use celeriac::control::Control;
+use celeriac::client::Control;
 use celeriac::message::Serializer;
 use celeriac::{App, AsyncResult, Config, Signature};
 use futures::StreamExt;

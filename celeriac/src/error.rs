@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::canvas::CanvasError;
+use crate::client::QueueNotFound;
 use crate::config::ConfigError;
 use crate::message::DecodeError;
-use crate::queue_table::QueueNotFound;
 use crate::redis_link;
 use crate::results::TaskFailed;
 

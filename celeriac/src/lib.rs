@@ -4,18 +4,15 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`app`] | [`App`]: configuration and connections |
+//! | [`client`] | [`App`]: configuration and connections; [`App::send`], [`AsyncResult`]: calls and their results |
 //! | [`task`](mod@task) | how an `async fn` becomes a task, and its [`Context`] |
 //! | [`worker`] | one message's life, from the queue to its result |
 //! | [`events`] | what monitors see |
-//! | [`control`] | `celery inspect` and `celery control`, answered and asked |
-//! | [`results`] | [`AsyncResult`] and the stores behind it |
+//! | [`control`] | `celery inspect` and `celery control`, answered |
+//! | [`results`] | what is stored of a task, and where |
 //! | [`transport`] | brokers, in kombu's layout |
 //! | [`message`] | protocol 2 |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
-//! | `sending` | [`App::send`]: what goes out |
-//! | `routing` | which queue, and which exchange, it goes to |
-//! | `queue_table` | the queues that the settings name |
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
 //! | [`stubs`] | the tasks as a Python module |
 //! | [`trace`] | traces that go on across languages |
@@ -23,12 +20,13 @@
 //! | [`log`] | log lines as Celery writes them, or JSON |
 //! | [`clock`] | the logical time that workers share |
 //! | [`error`] | what can go wrong |
+//! | [`shutdown`] | how a process is told to end |
 //! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
 //! | `command` | a program with the options of `celery worker` (feature `command`) |
 
-pub mod app;
 mod batcher;
 pub mod canvas;
+pub mod client;
 pub mod clock;
 #[cfg(feature = "command")]
 pub mod command;
@@ -39,15 +37,14 @@ pub mod error;
 pub mod events;
 mod glob;
 pub mod log;
+mod memory;
 pub mod message;
 pub mod nodename;
 pub mod pidfile;
-mod queue_table;
 mod redis_link;
 pub mod results;
-mod routing;
 pub mod schedule;
-mod sending;
+pub mod shutdown;
 mod stack;
 pub mod stubs;
 pub mod task;
@@ -55,15 +52,14 @@ pub mod trace;
 pub mod transport;
 pub mod worker;
 
-pub use app::App;
-pub use canvas::{Call, Signature, chain, chord, group};
+pub use canvas::{Signature, chain, chord, group};
 #[doc = include_str!("task/attribute.md")]
 pub use celeriac_macros::task;
+pub use client::{App, AsyncResult, QueueNotFound, TypedResult};
 pub use config::{Config, Settings};
 pub use error::Error;
-pub use queue_table::QueueNotFound;
-pub use results::{AsyncResult, TypedResult};
-pub use task::{Context, Failure, TaskError};
+pub use shutdown::Shutdown;
+pub use task::{Call, Context, Failure, TaskError};
 pub use worker::Worker;
 
 #[doc(hidden)]

@@ -1,8 +1,6 @@
 //! Names of workers, and `%h`, `%n`, `%d` in them and in file names
 //! (`celery.utils.nodenames`).
 
-use crate::app::hostname;
-
 /// The name of a worker that is given none.
 const NAME: &str = "celery";
 
@@ -22,6 +20,15 @@ pub fn default_nodename(given: Option<&str>) -> String {
     match host {
         "" => format!("{name}@{}", hostname()),
         host => format!("{name}@{host}"),
+    }
+}
+
+/// This machine's name. As `socket.gethostname()`.
+pub(crate) fn hostname() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    match name.to_string_lossy().as_ref() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
     }
 }
 

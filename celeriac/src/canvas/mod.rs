@@ -3,13 +3,11 @@
 //!
 //! - [`Signature`]: a call, or several calls composed; [`Options`]: how it is sent
 //! - [`chain`], [`group`], [`chord`] and `|`: composing
-//! - [`Call`]: a signature that knows what it takes and returns
 //! - `dict`: Celery's dict form
 //! - `freeze`: ids for every part of a canvas
 //! - `plan`: the messages that a canvas begins with
 //! - `stamp`: marks that travel with every part
 
-mod call;
 mod compose;
 mod dict;
 mod freeze;
@@ -19,7 +17,6 @@ mod promise;
 mod signature;
 mod stamp;
 
-pub use call::{After, Call, Complete, Immutable};
 pub use compose::{chain, chord, group};
 pub(crate) use freeze::Place;
 pub use options::Options;

@@ -11,7 +11,8 @@ use tracing::level_filters::LevelFilter;
 use super::{WorkerArgs, http};
 use crate::nodename::{UnknownKey, default_nodename, node_format};
 use crate::pidfile::{self, Pidfile, PidfileError};
-use crate::worker::{Shutdown, cry_on_usr1, is_child};
+use crate::shutdown::Shutdown;
+use crate::worker::{cry_on_usr1, is_child};
 use crate::{Error, Worker, log};
 
 /// What is left to do after the worker may take so long.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::command::{Answer, Refusal};
-use crate::events::heartbeat;
 use crate::worker::Shared;
+use crate::worker::heartbeat;
 
 pub(super) fn enable(shared: &Shared) -> Result<Answer, Refusal> {
     if shared.events.enable(true) {

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::command::{Answer, Arguments, Refusal};
+use crate::memory::resident_bytes;
 use crate::worker::Shared;
 
 /// What `memsample` has seen since the last `memdump`.
@@ -60,18 +61,6 @@ pub(super) fn objgraph() -> Result<Answer, Refusal> {
 /// The memory that the process has in use, as Celery's `humanbytes` writes it.
 fn resident() -> Option<String> {
     resident_bytes().map(human)
-}
-
-/// The memory that the process has in use, if the system tells.
-pub(crate) fn resident_bytes() -> Option<f64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: f64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * page_size())
-}
-
-fn page_size() -> f64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    size.ok().flatten().unwrap_or(4096) as f64
 }
 
 fn human(bytes: f64) -> String {

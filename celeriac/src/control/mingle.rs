@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Control;
+use crate::client::Control;
 use crate::worker::Shared;
 
 /// Learns what others know to be revoked, and sets the clock by theirs. Alone,

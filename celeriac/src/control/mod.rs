@@ -2,7 +2,6 @@
 //! `celery inspect`, `celery control` and Flower ask of a worker, and what
 //! workers ask of each other.
 //!
-//! - [`Control`]: asks workers
 //! - `mailbox`: hears commands and answers them, whatever the slots are doing
 //! - `command`: a command, its arguments and its answer
 //! - one module for each family of commands: `ping` and `stats` in `worker`,
@@ -10,7 +9,6 @@
 //!   `revoke`, `limits`, `events`, `pool`, `queues`, `memory`
 //! - `mingle`, `gossip`, `election`: workers among themselves
 
-mod client;
 mod command;
 mod election;
 mod events;
@@ -27,12 +25,11 @@ mod settings;
 mod tasks;
 mod worker;
 
-pub use client::Control;
 pub use command::{Command, ReplyTo};
 pub(crate) use election::Elections;
 pub(crate) use gossip::gossip;
 pub(crate) use mailbox::listen;
-pub(crate) use memory::{Samples, resident_bytes};
+pub(crate) use memory::Samples;
 pub(crate) use mingle::mingle;
 
 use command::{Answer, Arguments, Refusal};
@@ -86,10 +83,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::app::App;
+    use crate::client::App;
     use crate::config::Settings;
     use crate::error::Error;
-    use crate::worker::{Shutdown, Worker};
+    use crate::shutdown::Shutdown;
+    use crate::worker::Worker;
 
     const METHODS: [&str; 38] = [
         "ping",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
+use crate::client::queue_table::Queue;
 use crate::config::ExchangeType;
-use crate::queue_table::Queue;
 use crate::transport::{Binding, Broadcast};
 use crate::worker::Shared;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// Any event: who sends it and when around what it tells, in Celery's order.
 #[derive(Serialize)]
-pub(super) struct Event<'a, F> {
+pub(crate) struct Event<'a, F> {
     hostname: &'a str,
     /// Hours west of UTC.
     utcoffset: f64,

@@ -9,9 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::lenient::{count, flag, name, null_as_default, priority, text};
-use super::{
-    Body, Compression, DecodeError, Format, Headers, Serializer, expiration, json, protocol1,
-};
+use super::{Body, Compression, DecodeError, Format, Headers, Serializer, json, protocol1};
 
 /// The header that names the body's compression.
 const COMPRESSION: &str = "compression";
@@ -142,7 +140,7 @@ impl Envelope {
                     ..DeliveryInfo::default()
                 },
                 priority: Some(priority),
-                expiration: expiration(&headers).map(Value::from),
+                expiration: headers.expiration().map(Value::from),
                 body_encoding: None,
                 delivery_tag: Some(Uuid::new_v4().to_string().into()),
                 extra: Map::new(),

@@ -95,6 +95,16 @@ impl Headers {
     pub fn expires(&self) -> Result<Option<DateTime<Utc>>, DecodeError> {
         read_instant("expires", self.expires.as_deref())
     }
+
+    /// The property `expiration`, by which a broker may drop a message: the
+    /// milliseconds left, 0 if they are over; `None` if it does not expire.
+    pub(crate) fn expiration(&self) -> Option<String> {
+        let expires = self.expires().ok()??;
+        // Rounded, for the clock has gone on since `expires` was told from it.
+        let left = (expires - Utc::now()).num_microseconds();
+        let left = left.map_or(i64::MAX, |left| left.saturating_add(500) / 1000);
+        Some(left.max(0).to_string())
+    }
 }
 
 /// An instant in a header; an empty one is none.

@@ -5,7 +5,6 @@
 //! - [`Envelope`]: what lies in a queue; body still encoded
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Body`]: arguments and what to do afterwards
-//! - `task_message`: from a signature to its message
 //! - `json`: JSON with all that Python writes
 //! - [`Format`]: how a body is written: [`Serializer`] and [`Compression`]
 //! - [`typed`]: values that JSON alone has no type for
@@ -16,7 +15,7 @@ mod compression;
 mod envelope;
 mod format;
 mod headers;
-mod instant;
+pub(crate) mod instant;
 pub(crate) mod json;
 pub(crate) mod lenient;
 mod msgpack;
@@ -24,7 +23,6 @@ mod protocol1;
 pub mod repr;
 pub(crate) mod saferepr;
 pub(crate) mod serializer;
-mod task_message;
 pub mod typed;
 mod yaml;
 
@@ -36,7 +34,6 @@ pub use headers::Headers;
 pub(crate) use instant::isoformat;
 pub use json::{from_value, to_value};
 pub use serializer::Serializer;
-pub(crate) use task_message::{Lineage, expiration, task_message};
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.
 #[derive(Debug, thiserror::Error)]

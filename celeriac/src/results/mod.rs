@@ -3,14 +3,13 @@
 //! - [`ResultStore`]: a backend; [`chord`]: how it counts chords
 //! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
 //! - [`Codec`]: how it is stored
-//! - [`AsyncResult`]: a client's handle; [`TypedResult`]: one that knows its type
+//! - [`TaskFailed`]: what a client that waits is told of a failure
 
-mod async_result;
 pub mod chord;
 mod codec;
+mod failed;
 mod meta;
 pub mod redis;
-mod typed;
 
 use std::time::Duration;
 
@@ -18,11 +17,10 @@ use async_trait::async_trait;
 
 use crate::error::Error;
 
-pub use async_result::{AsyncResult, TaskFailed};
 pub use chord::ChordStore;
 pub use codec::Codec;
+pub use failed::TaskFailed;
 pub use meta::{TaskMeta, states};
-pub use typed::TypedResult;
 
 /// A result backend. As `celery.backends.base.Backend`.
 #[async_trait]

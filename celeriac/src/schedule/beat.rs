@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::Rules;
 use super::agenda::{Agenda, Tools};
 use super::store::{Lead, ScheduleStore};
-use crate::app::App;
+use crate::client::App;
 use crate::error::Error;
+use crate::shutdown::Shutdown;
 use crate::trace;
-use crate::worker::Shutdown;
 
 /// After a fault of the broker all is tried again this soon.
 const TRY_AGAIN: Duration = Duration::from_secs(1);

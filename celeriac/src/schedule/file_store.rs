@@ -349,7 +349,7 @@ fn modified(path: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::App;
+    use crate::client::App;
     use crate::config::Settings;
 
     fn store(directory: &Path) -> Result<FileStore, Error> {

@@ -10,9 +10,9 @@ use super::agenda::{Known, known};
 use super::spec::runs;
 use super::store::{Change, History, ScheduleStore};
 use super::{BeatEntry, Rules, ScheduleError};
-use crate::app::App;
+use crate::client::App;
+use crate::client::AsyncResult;
 use crate::error::Error;
-use crate::results::AsyncResult;
 
 /// The entries of all beats that share this one's store. They see a change
 /// within seconds.

@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Retry, Task, TaskError};
-use crate::app::App;
 use crate::canvas::{Plan, Signature, check_limits};
+use crate::client::App;
+use crate::client::{AsyncResult, Lineage};
 use crate::error::Error;
-use crate::message::{Body, DecodeError, Envelope, Headers, Lineage, json};
-use crate::results::{AsyncResult, TaskMeta};
+use crate::message::{Body, DecodeError, Envelope, Headers, json};
+use crate::results::TaskMeta;
 use crate::trace::{RunSpan, TraceContext};
 
 tokio::task_local! {

@@ -7,10 +7,12 @@
 //! - `hint`: types as Python names them; `probe`: what a struct's fields take
 //! - `exceptions`, `autoretry`: which failures are tried again
 //! - `replace`: a canvas in the place of a running task
+//! - [`Call`]: a signature that knows what its task takes and returns
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
 //! - [`rusty`]: the bridge that runs `#[celery::task]` functions
 
 mod autoretry;
+mod call;
 mod context;
 mod define;
 mod exceptions;
@@ -28,6 +30,7 @@ pub mod rusty;
 
 use std::sync::Arc;
 
+pub use call::{After, Call, Complete, Immutable};
 pub(crate) use context::Registry;
 pub use context::{Context, FailedRequest, Request, States, Tasks};
 pub(crate) use define::Define;

@@ -102,7 +102,7 @@ fn platform() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::App;
+    use crate::client::App;
     use crate::config::Settings;
     use crate::error::Error;
 

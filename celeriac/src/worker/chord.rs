@@ -9,9 +9,10 @@ use tokio::time::sleep;
 use super::insist::{Undone, insist_on_result};
 use super::settle::Settlement;
 use crate::canvas::{Options, Signature, new_id};
+use crate::client::AsyncResult;
 use crate::error::Error;
 use crate::results::chord::{ChordPart, ChordProgress, StoredPart};
-use crate::results::{AsyncResult, states};
+use crate::results::states;
 use crate::task::Failure;
 
 const COUNT: &str = "count a chord's member";

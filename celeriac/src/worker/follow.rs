@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::insist::{Undone, insist};
 use super::settle::Settlement;
 use crate::canvas::{Options, Plan, Signature, group};
+use crate::client::sending::Sending;
 use crate::error::Error;
-use crate::sending::Sending;
 
 impl Settlement<'_> {
     /// Sends what follows a success, its result as their first argument: the

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::client::queue_table::{Queue, QueueTable};
 use crate::config::ExchangeType;
-use crate::queue_table::{Queue, QueueTable};
 use crate::transport::{Binding, Broadcast};
 
 /// The names of queues, in the order in which they were named.

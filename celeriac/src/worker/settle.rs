@@ -16,10 +16,10 @@ use super::limits::Limits;
 use super::outcome::{Outcome, Revocation, rejection};
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
+use crate::client::sending::Sending;
 use crate::error::Error;
-use crate::message::{Body, Envelope, expiration, isoformat, repr, saferepr};
+use crate::message::{Body, Envelope, isoformat, repr, saferepr};
 use crate::results::{TaskMeta, states};
-use crate::sending::Sending;
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
 use crate::transport::{Delivery, Outgoing};
 
@@ -401,7 +401,7 @@ impl<'a> Settlement<'a> {
             .eta
             .unwrap_or_else(|| Utc::now() + self.countdown(&retry));
         envelope.headers.eta = Some(isoformat(&eta));
-        envelope.properties.expiration = expiration(&envelope.headers).map(Value::from);
+        envelope.properties.expiration = envelope.headers.expiration().map(Value::from);
         let ignores_result = self.ignores_result();
         envelope.headers.ignore_result.get_or_insert(ignores_result);
         envelope.headers.extra.remove("redelivered");

@@ -18,11 +18,12 @@ use super::requests::Requests;
 use super::revoked::Revoked;
 use super::services::Services;
 use super::tuning::Tunings;
-use super::{Shutdown, Worker, consumer};
-use crate::app::App;
+use super::{Worker, consumer, heartbeat};
+use crate::client::App;
 use crate::control::{self, Elections, Samples};
 use crate::error::Error;
-use crate::events::{Dispatcher, heartbeat};
+use crate::events::Dispatcher;
+use crate::shutdown::Shutdown;
 use crate::task::{Registry, States, Tasks};
 use crate::transport::Transport;
 

@@ -146,9 +146,10 @@ fn now() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::App;
+    use crate::client::App;
     use crate::config::Settings;
-    use crate::worker::{Shutdown, Worker};
+    use crate::shutdown::Shutdown;
+    use crate::worker::Worker;
 
     fn worker(path: &Path) -> Result<Arc<Shared>, Error> {
         let app = App::new(Settings {

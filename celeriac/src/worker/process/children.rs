@@ -11,10 +11,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::super::pool::Pool;
-use super::super::{Shutdown, process::lost};
 use super::guard::{Child, Death, FAREWELL, guarded};
+use super::lost;
 use super::{Lease, Plan, birth};
 use crate::config::WorkerPool;
+use crate::shutdown::Shutdown;
 use crate::task::Task;
 
 /// The longest pause before another child is started.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Signature;
-use crate::app::App;
+use super::{Define, Fits, Given};
+use crate::canvas::Signature;
+use crate::client::{App, TypedResult};
 use crate::error::Error;
-use crate::results::TypedResult;
-use crate::task::{Define, Fits, Given};
 
 /// A call of a task that returns a `T` and still wants the arguments
 /// `Missing`: what `add::s((2,))` makes. With `|` it goes where what is before

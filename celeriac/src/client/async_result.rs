@@ -8,29 +8,16 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{TaskMeta, states};
-use crate::app::App;
+use super::{App, Control};
 use crate::canvas::{Handle, Promises};
-use crate::control::Control;
 use crate::error::Error;
 use crate::message::json;
 use crate::message::lenient::as_text;
+use crate::results::{TaskFailed, TaskMeta, states};
 use crate::task::Failure;
 
 /// Members of a group that are waited for at the same time.
 const TOGETHER: usize = 64;
-
-/// The awaited task did not succeed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{state}: {failure}")]
-pub struct TaskFailed {
-    /// `FAILURE` or `REVOKED`.
-    pub state: String,
-    /// The exception, by its Python name.
-    pub failure: Failure,
-    /// As the worker wrote it.
-    pub traceback: Option<String>,
-}
 
 /// A task or a canvas that has been sent.
 #[derive(Clone)]

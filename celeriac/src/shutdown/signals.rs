@@ -1,11 +1,11 @@
-//! What signals tell a worker's process (`celery/apps/worker.py`).
+//! What signals tell a process (`celery/apps/worker.py`).
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Monitor, Shutdown};
+use super::Shutdown;
 
 /// The signals that a shutdown heeds.
 pub(super) struct Signals {
@@ -87,16 +87,4 @@ impl Signals {
     async fn again(&mut self) {
         while !matches!(self.next().await, Told::Interrupt | Told::Cold) {}
     }
-}
-
-/// Logs at every USR1 what the worker is at, and goes on: where Celery prints
-/// the stacks of its threads.
-pub(crate) fn cry_on_usr1(monitor: Monitor) -> io::Result<()> {
-    let mut told = signal(SignalKind::user_defined1())?;
-    tokio::spawn(async move {
-        while told.recv().await.is_some() {
-            tracing::warn!("{}", monitor.report());
-        }
-    });
-    Ok(())
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::AsyncResult;
 use crate::canvas::Signature;
+use crate::client::queue_table::QueueTable;
 use crate::clock::Clock;
 use crate::config::{BeatScheduler, Config, Route, Settings};
 use crate::error::{Error, hide_password};
-use crate::queue_table::QueueTable;
+use crate::nodename::hostname;
+use crate::results::ResultStore;
 use crate::results::redis::RedisResults;
-use crate::results::{AsyncResult, ResultStore};
 use crate::schedule::{FileStore, ScheduleStore};
 use crate::transport::Transport;
 use crate::transport::redis::{RedisSchedule, RedisTransport};
@@ -202,12 +204,4 @@ impl App {
         let tuple = self.results()?.restore_group(group_id).await?;
         Ok(tuple.and_then(|tuple| AsyncResult::from_tuple(self, &tuple)))
     }
-}
-
-/// This machine's name.
-pub(crate) fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .or_else(|_| std::env::var("HOSTNAME"))
-        .unwrap_or_else(|_| "localhost".to_owned())
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use crate::app::App;
+use super::App;
 use crate::error::Error;
 use crate::message::json;
 use crate::transport::{Notice, Subscription};
@@ -15,7 +15,7 @@ use crate::transport::{Notice, Subscription};
 /// Sends commands to workers.
 ///
 /// ```no_run
-/// # use celeriac::{App, Settings, control::Control};
+/// # use celeriac::{App, Settings, client::Control};
 /// # async fn example() -> Result<(), celeriac::Error> {
 /// let app = App::new(Settings::default())?;
 /// let answers = Control::new(&app).call("ping", serde_json::json!({})).await?;

@@ -1,4 +1,9 @@
-//! How a worker is told to end.
+//! How a worker or a beat is told to end.
+//!
+//! - [`Shutdown`]: tells every part of it
+//! - `signals`: what begins one
+
+mod signals;
 
 use std::io;
 use std::sync::Arc;
@@ -7,8 +12,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::signals::Signals;
 use crate::error::{Error, hide_password};
+use signals::Signals;
 
 /// Tells every part of a worker to end. *Warm*: nothing new is begun, what
 /// runs may finish. *Cold*: what runs is dropped.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::event::Event;
 use crate::clock::Clock;
+use crate::events::Event;
 use crate::message::{Serializer, json};
 use crate::transport::{Notice, Outgoing};
 

@@ -6,13 +6,13 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::app::App;
+use super::App;
 use crate::canvas::{Canvas, Options, Signature};
+use crate::client::queue_table::{Queue, QueueTable};
 use crate::config::{ExchangeType, Route};
 use crate::error::Error;
 use crate::message::Envelope;
 use crate::message::lenient::as_text;
-use crate::queue_table::{Queue, QueueTable};
 use crate::transport::Outgoing;
 
 impl App {
@@ -122,9 +122,9 @@ mod tests {
 
     use super::*;
     use crate::canvas::{CanvasError, Plan, chain};
+    use crate::client::Lineage;
     use crate::config::{Config, QueueSetting, Settings};
     use crate::error::Error;
-    use crate::message::Lineage;
 
     fn app() -> Result<App, Error> {
         let text = "'t.*' = 'by-settings'\n'*' = { queue = 'rest', priority = 3 }";

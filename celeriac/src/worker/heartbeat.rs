@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Dispatcher, Software};
-use crate::worker::Shared;
+use super::Shared;
+use crate::events::{Dispatcher, Software};
 
 /// What is between two heartbeats if nobody says otherwise.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(2);

@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Body, Embed, Headers, instant, lenient, saferepr};
 use crate::canvas::{Signature, new_id};
+use crate::message::{Body, Embed, Headers, instant, lenient, saferepr};
 use crate::trace::TraceContext;
 
 /// Who sends: what a child inherits.
@@ -78,16 +78,6 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     (headers, body)
 }
 
-/// The property `expiration`, by which a broker may drop a message: the
-/// milliseconds left, 0 if they are over; `None` if it does not expire.
-pub(crate) fn expiration(headers: &Headers) -> Option<String> {
-    let expires = headers.expires().ok()??;
-    // Rounded, for the clock has gone on since `expires` was told from it.
-    let left = (expires - Utc::now()).num_microseconds();
-    let left = left.map_or(i64::MAX, |left| left.saturating_add(500) / 1000);
-    Some(left.max(0).to_string())
-}
-
 fn duration(seconds: f64) -> chrono::Duration {
     // Microseconds, as Python's timedelta.
     chrono::Duration::microseconds((seconds * 1e6) as i64)
@@ -111,11 +101,11 @@ mod tests {
             let mut signature = Signature::new("t.add");
             signature.options.expires = Some(expires.into());
             let (headers, _) = task_message(signature, &Lineage::default(), "here");
-            let rounded = expiration(&headers).map(|left| left.parse::<f64>());
+            let rounded = headers.expiration().map(|left| left.parse::<f64>());
             let seconds = rounded.map(|left| left.map(|left| (left / 1e4).round() * 1e4));
             assert_eq!(seconds, Some(Ok(milliseconds.parse().unwrap_or(f64::NAN))));
         }
-        assert_eq!(expiration(&Headers::default()), None);
+        assert_eq!(Headers::default().expiration(), None);
     }
 
     #[test]

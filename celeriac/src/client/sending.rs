@@ -4,14 +4,14 @@
 use backon::Retryable;
 use serde_json::Value;
 
-use crate::app::App;
+use super::routing::{Destination, option};
+use super::sent::sent;
+use super::task_message::{Lineage, task_message};
+use super::{App, AsyncResult};
 use crate::canvas::{Handle, Options, Plan, Signature};
 use crate::config::Route;
 use crate::error::Error;
-use crate::events;
-use crate::message::{Compression, Envelope, Format, Lineage, Serializer, task_message};
-use crate::results::AsyncResult;
-use crate::routing::{Destination, option};
+use crate::message::{Compression, Envelope, Format, Serializer};
 use crate::task::Context;
 use crate::trace::SendSpan;
 use crate::transport::Outgoing;
@@ -212,7 +212,7 @@ impl App {
             return;
         }
         let exchange = &self.settings().event_exchange;
-        let events = events::sent(messages, self.origin(), self.clock(), exchange);
+        let events = sent(messages, self.origin(), self.clock(), exchange);
         if let Err(error) = self.transport().broadcast(&events).await {
             tracing::debug!(%error, "cannot tell what has been sent");
         }
