@@ -17,12 +17,28 @@
 //! | [`stubs`] | the tasks as a Python module |
 //! | [`trace`] | traces that go on across languages |
 //! | [`config`] | settings in Celery's own names |
-//! | [`log`] | log lines as Celery writes them, or JSON |
+//! | `log` | log lines as Celery writes them, or JSON (feature `log`) |
 //! | [`clock`] | the logical time that workers share |
 //! | [`error`] | what can go wrong |
 //! | [`shutdown`] | how a process is told to end |
 //! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
 //! | `command` | a program with the options of `celery worker` (feature `command`) |
+//!
+//! # Features
+//!
+//! What a feature names is missing without it, and said to be missing where it
+//! is asked for. Those of the first group are on by default.
+//!
+//! | feature | what it brings |
+//! | --- | --- |
+//! | `compression` | zlib, bzip2, brotli, xz and zstd in messages and results |
+//! | `log` | the module `log` |
+//! | `metrics` | what a worker counts, for Prometheus |
+//! | `msgpack`, `yaml` | these formats of messages and results; JSON is always there |
+//! | `rusty` | tasks of rusty-celery, `#[celery::task]` |
+//! | `solar` | schedules by the sun |
+//! | `command` | the module `command`, with `/health` and `/metrics` |
+//! | `otlp` | spans go out by OTLP, if the environment says where to |
 
 mod batcher;
 pub mod canvas;
@@ -36,6 +52,7 @@ mod durable;
 pub mod error;
 pub mod events;
 mod glob;
+#[cfg(feature = "log")]
 pub mod log;
 mod memory;
 pub mod message;

@@ -7,10 +7,12 @@ pub(crate) const LEAST: usize = 1 << 20;
 pub(crate) const MORE: usize = 8 << 20;
 
 /// What takes what cannot be told to ask for room.
+#[cfg(feature = "msgpack")]
 const MOST: usize = 64 << 20;
 
 /// Calls `deep`, which does not ask for room itself, on a stack that is enough
 /// for anything that is read.
+#[cfg(feature = "msgpack")]
 pub(crate) fn with_most<R>(deep: impl FnOnce() -> R) -> R {
     stacker::grow(MOST, deep)
 }

@@ -1,11 +1,10 @@
 //! Sends events (`celery/events/dispatcher.py`).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -39,7 +38,7 @@ struct Inner {
     /// Whether what becomes of tasks is told.
     tasks: AtomicBool,
     /// Events that have been told.
-    told: Counter,
+    told: Arc<AtomicU64>,
     buffer: Mutex<Buffer>,
     /// Tells the flusher that there is something in the buffer.
     filled: Notify,
@@ -111,15 +110,15 @@ impl Dispatcher {
             clock,
             transport,
             tasks: AtomicBool::new(tasks),
-            told: Counter::default(),
+            told: Arc::default(),
             buffer: Mutex::default(),
             filled: Notify::new(),
         }))
     }
 
     /// Counts the events that it tells.
-    pub(crate) fn told(&self) -> Counter {
-        self.0.told.clone()
+    pub(crate) fn told(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.told)
     }
 
     /// Whether what becomes of tasks is told.
@@ -142,7 +141,7 @@ impl Dispatcher {
 
     fn append(&self, kind: &str, fields: impl Serialize) {
         let inner = &*self.0;
-        inner.told.inc();
+        inner.told.fetch_add(1, Ordering::Relaxed);
         let mut buffer = inner.buffer();
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
         buffer.push(&event);
@@ -153,7 +152,7 @@ impl Dispatcher {
     /// Sends an event of the worker's own, at once.
     pub async fn worker(&self, kind: &str, fields: impl Serialize) -> Result<(), Error> {
         let inner = &*self.0;
-        inner.told.inc();
+        inner.told.fetch_add(1, Ordering::Relaxed);
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
         let notice = self.notice(kind, json::to_vec(&event)?);
         inner.transport.broadcast(&[notice]).await?;

@@ -1,21 +1,13 @@
 //! Compressed bodies and results, by kombu's names (`kombu/compression.py`).
 
-use std::io::{Error, ErrorKind, Read, Write};
+use std::io::{Error, ErrorKind, Read};
 
-use brotli::enc::BrotliEncoderParams;
-use bzip2::read::MultiBzDecoder;
-use flate2::read::ZlibDecoder;
-use liblzma::read::XzDecoder;
-use liblzma::stream::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::DecodeError;
+use super::{DecodeError, codecs};
 
 /// What is compressed may grow to this much, bytes; a bomb ends here.
 const LIMIT: u64 = 256 << 20;
-/// Memory that a decoder may take for its own use, bytes. The strongest preset
-/// of xz needs 65 MiB; zstd's window and brotli's are bounded by themselves.
-const DECODER_MEMORY: u64 = 128 << 20;
 
 /// A compression method. As `kombu.compression.register`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -76,36 +68,11 @@ impl Compression {
     }
 
     /// Compresses `plain`, as strongly as Python does unless that is slow.
+    ///
+    /// # Errors
+    /// Without the feature `compression`.
     pub fn compress(self, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        let mut out = Vec::new();
-        match self {
-            Self::Zlib => {
-                let mut encoder = flate2::write::ZlibEncoder::new(&mut out, Default::default());
-                encoder.write_all(plain)?;
-                encoder.finish()?;
-            }
-            Self::Bzip2 => {
-                let mut encoder =
-                    bzip2::write::BzEncoder::new(&mut out, bzip2::Compression::best());
-                encoder.write_all(plain)?;
-                encoder.finish()?;
-            }
-            Self::Brotli => {
-                // Python's 11 takes a hundred times as long for a tenth less.
-                let quality = BrotliEncoderParams {
-                    quality: 5,
-                    ..Default::default()
-                };
-                brotli::BrotliCompress(&mut &*plain, &mut out, &quality)?;
-            }
-            Self::Lzma => {
-                let mut encoder = liblzma::write::XzEncoder::new(&mut out, 6);
-                encoder.write_all(plain)?;
-                encoder.finish()?;
-            }
-            Self::Zstd => out = zstd::stream::encode_all(plain, 0)?,
-        }
-        Ok(out)
+        codecs::compress(self, plain)
     }
 
     /// Undoes [`compress`](Self::compress), whoever did it.
@@ -117,28 +84,12 @@ impl Compression {
     }
 
     fn decompress_up_to(self, limit: u64, raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        let read = self
-            .decoder(raw)
-            .and_then(|decoder| bounded(decoder, limit));
+        let read = codecs::decoder(self, raw).and_then(|decoder| bounded(decoder, limit));
         read.map_err(|error| {
             DecodeError::Encoding(format!(
                 "cannot decompress {}: {error}",
                 self.content_type()
             ))
-        })
-    }
-
-    fn decoder<'a>(self, raw: &'a [u8]) -> Result<Box<dyn Read + 'a>, Error> {
-        Ok(match self {
-            Self::Zlib => Box::new(ZlibDecoder::new(raw)),
-            Self::Bzip2 => Box::new(MultiBzDecoder::new(raw)),
-            Self::Brotli => Box::new(brotli::Decompressor::new(raw, 4096)),
-            Self::Lzma => {
-                let stream =
-                    Stream::new_auto_decoder(DECODER_MEMORY, liblzma::stream::CONCATENATED)?;
-                Box::new(XzDecoder::new_stream(raw, stream))
-            }
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(raw)?),
         })
     }
 }
@@ -165,7 +116,7 @@ fn bounded(decoder: Box<dyn Read + '_>, limit: u64) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compression"))]
 mod tests {
     use super::*;
 

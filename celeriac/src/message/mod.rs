@@ -11,6 +11,8 @@
 //! - [`repr`]: values as Python prints them; `saferepr`: as Celery shows them
 
 mod body;
+#[cfg_attr(not(feature = "compression"), path = "no_codecs.rs")]
+mod codecs;
 mod compression;
 mod envelope;
 mod format;
@@ -18,12 +20,14 @@ mod headers;
 pub(crate) mod instant;
 pub(crate) mod json;
 pub(crate) mod lenient;
+#[cfg_attr(not(feature = "msgpack"), path = "no_msgpack.rs")]
 mod msgpack;
 mod protocol1;
 pub mod repr;
 pub(crate) mod saferepr;
 pub(crate) mod serializer;
 pub mod typed;
+#[cfg_attr(not(feature = "yaml"), path = "no_yaml.rs")]
 mod yaml;
 
 pub use body::{Body, Embed};

@@ -6,7 +6,7 @@ use rmpv::decode::read_value_ref_with_max_depth;
 use rmpv::{Utf8StringRef, ValueRef};
 use serde_json::{Map, Number, Value};
 
-use super::json;
+use super::json::{self, real};
 use super::serializer::{MAX_DEPTH, too_deep};
 use super::typed::{self, Native};
 use crate::stack::{with_most, with_room};
@@ -84,11 +84,6 @@ fn key_of(key: ValueRef<'_>) -> Result<String, String> {
         ValueRef::String(text) => string(text),
         other => Err(format!("{other} is no key of a map; a text is")),
     }
-}
-
-pub(super) fn real(number: f64) -> Value {
-    let finite = Number::from_f64(number).map(Value::Number);
-    finite.unwrap_or_else(|| json::Number::Real(number).value())
 }
 
 pub(super) fn dumps(value: &Value) -> Result<Vec<u8>, String> {

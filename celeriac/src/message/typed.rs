@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::instant;
@@ -161,9 +161,10 @@ impl WireType for Bytes {
 }
 
 /// Bytes as typed JSON.
+#[cfg(any(feature = "msgpack", feature = "yaml"))]
 pub(super) fn bytes(bytes: &[u8]) -> Value {
     let (kind, value) = Bytes(bytes.to_vec()).write();
-    json!({"__type__": kind, "__value__": value})
+    serde_json::json!({"__type__": kind, "__value__": value})
 }
 
 /// What a map of typed JSON stands for in Python.

@@ -20,6 +20,8 @@ mod registry;
 mod solar;
 mod spec;
 mod store;
+#[cfg_attr(not(feature = "solar"), path = "no_sun.rs")]
+mod sun;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -80,5 +82,5 @@ pub enum ScheduleError {
     Never,
     /// The sun cannot be reckoned.
     #[error("cannot tell where the sun is: {0}")]
-    Sun(#[from] solar_positioning::Error),
+    Sun(String),
 }

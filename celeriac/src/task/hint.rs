@@ -14,11 +14,13 @@ impl Hint {
     }
 
     /// In Python's words.
+    #[cfg(feature = "rusty")]
     pub fn python(hint: String) -> Self {
         Self(hint)
     }
 
     /// Nothing is known.
+    #[cfg(feature = "rusty")]
     pub fn any() -> Self {
         Self("Any".to_owned())
     }

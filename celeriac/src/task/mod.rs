@@ -9,7 +9,7 @@
 //! - `replace`: a canvas in the place of a running task
 //! - [`Call`]: a signature that knows what its task takes and returns
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
-//! - [`rusty`]: the bridge that runs `#[celery::task]` functions
+//! - `rusty`: the bridge that runs `#[celery::task]` functions (feature `rusty`)
 
 mod autoretry;
 mod call;
@@ -22,10 +22,12 @@ mod handler;
 pub(crate) mod hint;
 mod options;
 mod parameters;
+#[cfg(feature = "rusty")]
 mod probe;
 mod rate;
 mod replace;
 mod retry;
+#[cfg(feature = "rusty")]
 pub mod rusty;
 
 use std::sync::Arc;

@@ -2,11 +2,12 @@
 
 use std::any::type_name;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::Fits;
 use super::hint::{self, Hint};
-use super::{Fits, probe};
+#[cfg(feature = "rusty")]
+use super::probe;
 use crate::message::json;
 
 /// A signature that cannot be read; a mistake in the program.
@@ -85,7 +86,8 @@ impl Parameters {
     }
 
     /// The fields of a struct that `#[celery::task]` has made.
-    pub(crate) fn of_struct<T: DeserializeOwned>(names: &[&str]) -> Self {
+    #[cfg(feature = "rusty")]
+    pub(crate) fn of_struct<T: serde::de::DeserializeOwned>(names: &[&str]) -> Self {
         Self {
             named: probe::parameters::<T>(names),
             ..Self::default()

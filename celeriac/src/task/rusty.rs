@@ -7,7 +7,7 @@
 //! | `ExpectedError("ValueError: …")` | a `ValueError`; `RuntimeError` for a text that names none |
 //! | retries without end, backing off, unless `max_retries` says otherwise | the same |
 //! | `time_limit`, `hard_time_limit` | the soft and the hard limit |
-//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`] |
+//! | `task.request.app.send_task(…)` | goes out through the running task's [`App`](crate::App) |
 //! | `on_success`, `on_failure` | are called |
 
 use std::sync::Arc;

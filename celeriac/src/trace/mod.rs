@@ -30,8 +30,10 @@ pub(crate) use context::TraceContext;
 #[cfg(feature = "otlp")]
 pub use export::{flush, layer};
 #[cfg(not(feature = "otlp"))]
-pub(crate) use no_span::{RunSpan, SendSpan};
+pub use no_span::flush;
+#[cfg(all(feature = "log", not(feature = "otlp")))]
+pub use no_span::layer;
 #[cfg(not(feature = "otlp"))]
-pub use no_span::{flush, layer};
+pub(crate) use no_span::{RunSpan, SendSpan};
 #[cfg(feature = "otlp")]
 pub(crate) use span::{RunSpan, SendSpan};

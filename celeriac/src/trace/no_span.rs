@@ -1,19 +1,16 @@
 //! What stands for spans where none can be exported.
 
-use tracing::Subscriber;
-use tracing_subscriber::layer::{Identity, Layer};
-use tracing_subscriber::registry::LookupSpan;
-
 use super::TraceContext;
 use crate::message::Headers;
 use crate::task::{Failure, Request};
 
 /// Nothing: the feature `otlp` is off.
-pub fn layer<S>() -> Option<impl Layer<S>>
+#[cfg(feature = "log")]
+pub fn layer<S>() -> Option<impl tracing_subscriber::layer::Layer<S>>
 where
-    S: Subscriber + for<'a> LookupSpan<'a>,
+    S: tracing::Subscriber,
 {
-    None::<Identity>
+    None::<tracing_subscriber::layer::Identity>
 }
 
 /// Nothing: the feature `otlp` is off.

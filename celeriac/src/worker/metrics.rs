@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -49,6 +50,8 @@ pub(super) struct Metrics {
     pub dead_letters: Counter,
     /// Times that the broker was lost and found again.
     pub reconnects: Counter,
+    /// Events that have been told, and where they are counted.
+    events: (Counter, Arc<AtomicU64>),
     gauges: [Gauge; 5],
     /// By registered name; made when the first message comes.
     meters: HashMap<String, OnceLock<Meter>>,
@@ -56,7 +59,7 @@ pub(super) struct Metrics {
 
 impl Metrics {
     /// Nothing yet, of these tasks. `events` counts those that are told.
-    pub fn new<'a>(tasks: impl IntoIterator<Item = &'a String>, events: Counter) -> Self {
+    pub fn new<'a>(tasks: impl IntoIterator<Item = &'a String>, events: Arc<AtomicU64>) -> Self {
         let unset = |name: &String| (name.clone(), OnceLock::new());
         let mut metrics = Self {
             registry: Registry::with_prefix("celeriac"),
@@ -65,12 +68,11 @@ impl Metrics {
             wait: Family::new_with_constructor(durations as fn() -> Histogram),
             dead_letters: Counter::default(),
             reconnects: Counter::default(),
+            events: (Counter::default(), events),
             gauges: Default::default(),
             meters: tasks.into_iter().map(unset).collect(),
         };
         metrics.register();
-        let help = "Events told to monitors";
-        metrics.registry.register("events", help, events);
         metrics
     }
 
@@ -88,6 +90,8 @@ impl Metrics {
         registry.register("dead_letters", help, self.dead_letters.clone());
         let help = "Times that the lost broker was reached again";
         registry.register("reconnects", help, self.reconnects.clone());
+        let help = "Events told to monitors";
+        registry.register("events", help, self.events.0.clone());
         let gauges = [
             ("slots", "Tasks that may run at once"),
             ("slots_busy", "Tasks that run"),
@@ -147,6 +151,9 @@ impl Metrics {
         {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        let (events, told) = &self.events;
+        let told = told.load(Ordering::Relaxed);
+        events.inner().store(told, Ordering::Relaxed);
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -230,7 +237,7 @@ mod tests {
 
     #[test]
     fn only_registered_tasks_have_series() -> Result<(), fmt::Error> {
-        let metrics = Metrics::new(&["tasks.add".to_owned()], Counter::default());
+        let metrics = Metrics::new(&["tasks.add".to_owned()], Arc::default());
         for task in ["tasks.add", "made.up"] {
             let stopwatch = Stopwatch::arrived(&metrics, task);
             stopwatch.due();

@@ -40,6 +40,7 @@ mod insist;
 mod life;
 pub(crate) mod limits;
 mod link;
+#[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]
 mod metrics;
 mod monitor;
 mod outage;
@@ -75,6 +76,7 @@ use crate::trace;
 
 pub use monitor::{METRICS_TYPE, Monitor};
 pub use outcome::{Outcome, Revocation};
+#[cfg(feature = "log")]
 pub(crate) use process::child::is_child;
 
 pub(crate) use report::cry_on_usr1;

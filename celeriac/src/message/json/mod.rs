@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::de::SliceRead;
 use serde_json::{Deserializer, Error, Map, Serializer, Value};
 
+#[cfg(any(feature = "msgpack", feature = "yaml"))]
+pub(super) use number::real;
 pub(crate) use number::{Number, number};
 pub(crate) use read::{Entries, Reader};
 use write::Exact;

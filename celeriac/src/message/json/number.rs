@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memmem};
-use serde_json::{Error, Map, Value, json};
+use serde_json::{Error, Map, Value};
 
 use crate::message::serializer::{MAX_DEPTH, too_deep};
 
@@ -69,9 +69,17 @@ impl<'a> Number<'a> {
     }
 
     /// As a value holds it.
+    #[cfg(any(feature = "msgpack", feature = "yaml"))]
     pub fn value(self) -> Value {
-        json!({"__type__": KIND, "__value__": self.text()})
+        serde_json::json!({"__type__": KIND, "__value__": self.text()})
     }
+}
+
+/// A float, infinite or none at all included.
+#[cfg(any(feature = "msgpack", feature = "yaml"))]
+pub fn real(number: f64) -> Value {
+    let finite = serde_json::Number::from_f64(number).map(Value::Number);
+    finite.unwrap_or_else(|| Number::Real(number).value())
 }
 
 /// The number that a map stands for.

@@ -9,8 +9,8 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::message::instant::isoformat_naive;
+use crate::message::json::real;
 use crate::message::json::{self, Number};
-use crate::message::msgpack::real;
 
 macro_rules! pattern {
     ($name:ident, $pattern:literal) => {

@@ -3,23 +3,23 @@
 //! | key | what it holds |
 //! | --- | --- |
 //! | `<queue>`, `<queue>\x06\x16<step>` | messages by priority step; pushed left, popped right |
-//! | `bcast.<uuid>` | the same of a broadcast: one worker's own, see [`broadcast`] |
+//! | `bcast.<uuid>` | the same of a broadcast: one worker's own, see `broadcast` |
 //! | `unacked` | tag → `[message, exchange, routing_key]` |
 //! | `unacked_index` | tag → time of delivery |
 //! | `_kombu.binding.<exchange>` | `routing_key\x06\x16pattern\x06\x16queue` |
 //! | `<id>.reply.celery.pidbox` | replies to a control command; expire |
-//! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see [`recovery`]) |
-//! | `celeriac.fetcher:<worker>` | by which connection it may take messages (see [`held`]) |
+//! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see `recovery`) |
+//! | `celeriac.fetcher:<worker>` | by which connection it may take messages (see `held`) |
 //! | `celeriac.broadcasts:<worker>` | the broadcasts that it hears |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
-//! | `celeriac.sent:<mark>` | what has been sent and must not be sent twice (see [`once`]) |
+//! | `celeriac.sent:<mark>` | what has been sent and must not be sent twice (see `once`) |
 //! | `celeriac.journal:<journal>` | how far it has been published (see [`Transport::publish_once`]) |
 //! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`]) |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone. Who holds a message, and how long, is
-//! written down in [`held`].
+//! written down in `held`.
 
 mod ack;
 mod broadcast;

@@ -70,6 +70,7 @@ pub(in crate::worker) fn role() -> Role {
 }
 
 /// Whether this process is a child of a worker, and runs its tasks alone.
+#[cfg(feature = "log")]
 pub(crate) fn is_child() -> bool {
     LINE.is_some()
 }
