@@ -2,8 +2,11 @@
 
 import json
 
+from support.memory import resident
+
 from .site import QUEUE, SECONDS
 
+MIB = 1 << 20
 #: What stands where something else should.
 WRONG = [None, 0, -1, 1e308, "", "x" * 70_000, [], {}, [[]], {"a": {"b": []}}, True,
          "\ud800", "9" * 400, {"__type__": "uuid", "__value__": 1}]
@@ -36,12 +39,6 @@ def damaged(text, rng):
     return json.dumps(replaced(message, rng.choice(list(places(message))[1:]), rng.choice(WRONG)))
 
 
-def resident(pid):
-    """Its memory, MiB."""
-    lines = open(f"/proc/{pid}/status").read().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
-
-
 def test_damaged_messages_harm_nobody(site, work, report):
     many = int(300 * SECONDS)
     work.tasks(1)
@@ -65,6 +62,6 @@ def test_damaged_messages_harm_nobody(site, work, report):
     assert letters > 0 and broker.llen("celeriac.refused") == 0
     log = worker.log.read_text(errors="replace")
     assert "panicked" not in log
-    assert resident(worker.pid) - before < 150
+    assert resident(worker.pid) - before < 150 * MIB
     report("damaged messages", f"{many} among {len(site.expected)} good ones: {letters} kept as dead letters, "
-           f"memory {before:.0f} to {resident(worker.pid):.0f} MiB")
+           f"memory {before / MIB:.0f} to {resident(worker.pid) / MIB:.0f} MiB")

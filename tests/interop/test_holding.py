@@ -6,6 +6,7 @@ import pytest
 
 from conftest import client
 from support.lane import Lane
+from support.memory import resident
 from support.redis_server import RedisServer
 from support.waiting import until
 from support.workers import rust_worker
@@ -102,3 +103,18 @@ def test_dead_letters_have_ids_of_their_own(start, own):
         cancel_consumer(own, f"{worker.name}@test")
     ids = {letter.split('"id":"')[1].split('"')[0] for letter in letters()}
     assert len(ids) == 2
+
+
+def test_a_held_countdown_takes_little_memory(own):
+    """A fleet may hold many of them, and for long."""
+    few, many = 500, 6000
+    worker = rust_worker(own.redis, own.redis, own.redis.directory, "holder", [own.queue])
+    try:
+        record(own, range(few), countdown=3600)
+        until_held(own, few)
+        before = resident(worker.pid)
+        record(own, range(few, many), countdown=3600)
+        until(lambda: own.redis.client.hlen("unacked") == many, "all are held", 60)
+        assert (resident(worker.pid) - before) / (many - few) < 4096
+    finally:
+        worker.kill()

@@ -146,12 +146,10 @@ pub(super) fn by_stamped_headers(
     for (header, stamps) in &headers {
         shared.revoked.add_stamps(header, list(stamps));
     }
-    let covered = |held: &Held| shared.revoked.covers(held.request());
-    shared
-        .requests
-        .matching(covered)
-        .iter()
-        .for_each(Held::revoke);
+    // What is laid aside is read here, and not while the table is locked.
+    let held = shared.requests.matching(|_| true);
+    let covered = |held: &&Held| shared.revoked.covers(&held.request());
+    held.iter().filter(covered).for_each(Held::revoke);
     let shown = repr::value(&headers.clone().into());
     if !arguments.flag("terminate") {
         return Answer::ok(format!(
@@ -205,7 +203,7 @@ fn terminate_stamped(
         let stamps = list(stamps);
         let mut matched: Vec<String> = Vec::new();
         for held in shared.requests.in_stage(Stage::Active) {
-            let matching = matching_stamps(held.request(), header, &stamps);
+            let matching = matching_stamps(&held.request(), header, &stamps);
             if !matching.is_empty() {
                 held.terminate(signum);
             }

@@ -23,12 +23,13 @@ pub(super) fn reserved(shared: &Shared) -> Result<Answer, Refusal> {
 pub(super) fn scheduled(shared: &Shared) -> Result<Answer, Refusal> {
     let zone = shared.app.settings().timezone.unwrap_or_default();
     let info = |held: &Held| {
-        let [eta, _] = held.request().headers().times(zone);
+        let request = held.request();
+        let [eta, _] = request.headers().times(zone);
         json!({
             "eta": eta,
             // Of Celery's timer.
             "priority": 6,
-            "request": held.info(false),
+            "request": held.info_of(&request, false),
         })
     };
     Answer::now(infos(shared, Stage::Scheduled, info))

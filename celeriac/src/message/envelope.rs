@@ -15,7 +15,7 @@ use super::{Body, Compression, DecodeError, Format, Headers, Serializer, json, p
 const COMPRESSION: &str = "compression";
 
 /// A message as it lies in a queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The body, encoded as the properties' `body_encoding` says.
     pub body: String,

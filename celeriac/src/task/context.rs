@@ -59,6 +59,16 @@ impl Request {
         })
     }
 
+    /// The same from a message as it lies in its queue.
+    pub(crate) fn decode(
+        payload: &[u8],
+        accept: &[String],
+        queue: Arc<str>,
+        hostname: Arc<str>,
+    ) -> Result<Self, DecodeError> {
+        Self::new(Envelope::decode(payload)?, accept, queue, hostname)
+    }
+
     /// The same of a message that cannot be run, with what can be read of it.
     pub(crate) fn refused(
         mut envelope: Envelope,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::insist::Undone;
@@ -14,54 +15,65 @@ use super::outcome::{Ending, Outcome, Revocation};
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::{Place, SOFT_LIMIT};
-use super::settle::{Fate, Settlement, bury};
+use super::settle::{Fate, Settlement, bury, requeue};
+use super::tuning::Tuning;
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::{DecodeError, Envelope};
-use crate::task::{Failure, Request, Retry, Task};
+use crate::task::{Context, Failure, Request, Retry, Task};
 use crate::transport::Delivery;
 
 /// Carries a message from its delivery to its end. `room` is its place among
 /// the prefetched.
 pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSemaphorePermit) {
-    let Some(request) = read(&shared, &delivery).await else {
-        return;
+    let delivery = Arc::new(delivery);
+    let (message, context) = match receive(&shared, &delivery) {
+        Ok(received) => received,
+        Err(refusing) => {
+            // Giving up leaves it unacknowledged, which is all there is to do.
+            let _ = refusing.await;
+            return;
+        }
     };
-    let headers = request.headers();
-    let Some(task) = shared.tasks.get(&headers.task).cloned() else {
-        // Giving up leaves it unacknowledged, which is all there is to do.
-        let _ = refuse_unknown(&shared, &delivery, request).await;
-        return;
-    };
-    tracing::info!("Task {}[{}] received", headers.shown(), headers.id);
-    let stopwatch = Stopwatch::arrived(&shared.metrics, &headers.task);
-    let settlement = Settlement::new(&shared, &delivery, &task, request);
-    let place = shared.requests.hold(settlement.context().clone());
-    let life = Life {
-        settlement,
-        place,
-        stopwatch,
-    };
-    if matches!(life.pass(room).await, Some(Err(_))) {
+    if matches!(message.pass(context, room).await, Some(Err(_))) {
         tracing::error!("a task could not be settled; if it is not acknowledged, it runs again");
     }
 }
 
-/// The request in a delivery; what cannot be read is kept aside.
-async fn read(shared: &Shared, delivery: &Delivery) -> Option<Request> {
-    let decoded = Envelope::decode(&delivery.payload).and_then(|envelope| {
-        let (accept, queue, node) = place_of(shared, delivery);
-        Request::new(envelope, accept, queue, node)
-    });
-    match decoded {
-        Ok(request) => Some(request),
+/// What a message asks for, if it can be read and a task is registered for it;
+/// else what there is to do about that.
+fn receive<'a>(
+    shared: &'a Shared,
+    delivery: &'a Arc<Delivery>,
+) -> Result<(Message<'a>, Context), BoxFuture<'a, Result<(), Undone>>> {
+    let request = match read(shared, delivery) {
+        Ok(request) => request,
         Err(error) => {
             tracing::error!(queue = &*delivery.queue, "Refused a message: {error}");
-            // Giving up leaves it unacknowledged, which is all there is to do.
-            let _ = refuse_unreadable(shared, delivery, &error).await;
-            None
+            return Err(Box::pin(refuse_unreadable(shared, delivery, error)));
         }
-    }
+    };
+    let headers = request.headers();
+    let Some(task) = shared.tasks.get(&headers.task) else {
+        return Err(Box::pin(refuse_unknown(shared, delivery, request)));
+    };
+    tracing::info!("Task {}[{}] received", headers.shown(), headers.id);
+    let stopwatch = Stopwatch::arrived(&shared.metrics, &headers.task);
+    let context = Context::new(shared.app.clone(), request, shared.registry());
+    let message = Message {
+        shared,
+        delivery,
+        task,
+        place: shared.requests.hold(context.clone()),
+        stopwatch,
+    };
+    Ok((message, context))
+}
+
+/// The request in a delivery.
+fn read(shared: &Shared, delivery: &Delivery) -> Result<Request, DecodeError> {
+    let (accept, queue, node) = place_of(shared, delivery);
+    Request::decode(&delivery.payload, accept, queue, node)
 }
 
 /// What is accepted, the queue that a delivery was in, and who has it now.
@@ -76,7 +88,7 @@ fn place_of<'a>(shared: &'a Shared, delivery: &Delivery) -> (&'a [String], Arc<s
 async fn refuse_unreadable(
     shared: &Shared,
     delivery: &Delivery,
-    error: &DecodeError,
+    error: DecodeError,
 ) -> Result<(), Undone> {
     let reason = error.to_string();
     let Ok(envelope) = Envelope::decode(&delivery.payload) else {
@@ -128,18 +140,175 @@ async fn fail_unrun(
         traceback: None,
     };
     let task = Task::unregistered(&request.headers().task);
-    let settlement = Settlement::new(shared, delivery, &task, request);
+    let context = Context::new(shared.app.clone(), request, shared.registry());
+    let settlement = Settlement::new(shared, delivery, &task, context);
     settlement.refuse(failure).await?;
     bury(shared, delivery, reason).await?;
     shared.events.task(settlement.request(), &event);
     Ok(())
 }
 
-/// A message's life between its delivery and its end.
-struct Life<'a> {
-    settlement: Settlement<'a>,
+/// A message that is held, and what the worker knows of it without its request.
+struct Message<'a> {
+    shared: &'a Shared,
+    delivery: &'a Arc<Delivery>,
+    task: &'a Task,
     place: Place<'a>,
     stopwatch: Stopwatch<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// All of its life. `None`: it has ended before it ran.
+    async fn pass(
+        &self,
+        context: Context,
+        room: OwnedSemaphorePermit,
+    ) -> Option<Result<(), Undone>> {
+        let context = self.unless_revoked(context).await?;
+        let received = &TaskEvent::Received;
+        self.shared.events.task(context.request(), received);
+        let (context, room) = self.await_eta(context, room).await?;
+        self.stopwatch.due();
+        self.await_turn().await?;
+        let slot = self.unless_stopped(self.shared.pool.slot()).await?;
+        let context = match context {
+            Some(context) => context,
+            None => self.take_up()?,
+        };
+        // Few of those that wait run at the same time: what a run needs is not
+        // kept for the others.
+        Box::pin(self.start(context, slot, room)).await
+    }
+
+    /// Waits until the request may run. Up to `worker_eta_task_limit` of those
+    /// who wait give up their place among the prefetched: what is held takes
+    /// no room from what can run. Their requests are laid aside, since many
+    /// may wait, and for long: what is read takes three times what it is read
+    /// from.
+    async fn await_eta(
+        &self,
+        context: Context,
+        room: OwnedSemaphorePermit,
+    ) -> Option<(Option<Context>, Option<OwnedSemaphorePermit>)> {
+        let eta = context.request().eta;
+        let wait = eta.and_then(|eta| (eta - Utc::now()).to_std().ok());
+        let Some(wait) = wait else {
+            return Some((Some(context), Some(room)));
+        };
+        let held = self.shared.held.try_acquire();
+        let room = held.is_err().then_some(room);
+        drop(context);
+        self.place.schedule(self.delivery);
+        self.unless_stopped(tokio::time::sleep(wait)).await?;
+        self.place.reserve();
+        Some((None, room))
+    }
+
+    /// Waits until the task's rate limit lets it start.
+    async fn await_turn(&self) -> Option<()> {
+        let tuning = self.shared.tunings.of(self.task.name());
+        match tuning.and_then(Tuning::turn) {
+            Some(turn) => Box::pin(self.unless_stopped(turn)).await,
+            None => Some(()),
+        }
+    }
+
+    /// Reads a request that was laid aside.
+    fn take_up(&self) -> Option<Context> {
+        // It was read before, from the same bytes.
+        let request = read(self.shared, self.delivery).ok()?;
+        let shared = self.shared;
+        let context = Context::new(shared.app.clone(), request, shared.registry());
+        self.place.take_up(context.clone());
+        Some(context)
+    }
+
+    fn life(&self, context: Context) -> Life<'_> {
+        Life {
+            settlement: Settlement::new(self.shared, self.delivery, self.task, context),
+            message: self,
+        }
+    }
+
+    /// Runs it in its slot, unless that is not wanted any more.
+    async fn start(
+        &self,
+        context: Context,
+        slot: Slot<'_>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Option<Result<(), Undone>> {
+        let life = self.life(context.clone());
+        let child = self.unless_stopped(life.child()).await?;
+        // What follows may compute: not among the first steps, which the
+        // consumer takes.
+        tokio::task::yield_now().await;
+        self.unless_revoked(context).await?;
+        self.if_still_held().await?;
+        Some(life.run(slot, room, child).await)
+    }
+
+    /// Ends it here if it is not held any more: another worker runs it.
+    async fn if_still_held(&self) -> Option<()> {
+        let transport = self.shared.app.transport();
+        loop {
+            match transport.begin(&self.delivery.tag) {
+                Some(held) => return held.then_some(()),
+                None => self.unless_stopped(transport.sure()).await?,
+            }
+        }
+    }
+
+    /// Ends it here if it has been revoked, or has expired.
+    async fn unless_revoked(&self, context: Context) -> Option<Context> {
+        let request = context.request();
+        if request.expires.is_some_and(|expires| Utc::now() > expires) {
+            self.shared.revoked.add([&request.headers().id]);
+            self.revoke(context, Revocation::Expired).await;
+            return None;
+        }
+        if self.shared.revoked.covers(request) {
+            self.revoke(context, Revocation::Revoked).await;
+            return None;
+        }
+        Some(context)
+    }
+
+    async fn revoke(&self, context: Context, reason: Revocation) {
+        let headers = context.headers();
+        tracing::info!(
+            "Discarding revoked task: {}[{}]",
+            headers.shown(),
+            headers.id
+        );
+        let life = self.life(context);
+        let end = life.end(Outcome::Revoked(reason), Duration::ZERO, None);
+        let _ = Box::pin(end).await;
+    }
+
+    /// Waits for `future`; at a shutdown the message goes back to its queue,
+    /// and if it is revoked it ends here.
+    async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.shared.shutdown.warm() => {
+                let _ = Box::pin(requeue(self.shared, &self.delivery.tag)).await;
+                None
+            }
+            () = self.place.revoked() => {
+                if let Some(context) = self.take_up() {
+                    Box::pin(self.revoke(context, Revocation::Revoked)).await;
+                }
+                None
+            }
+            output = future => Some(output),
+        }
+    }
+}
+
+/// The life of a message that runs, or that is settled without.
+struct Life<'a> {
+    settlement: Settlement<'a>,
+    message: &'a Message<'a>,
 }
 
 impl<'a> Life<'a> {
@@ -153,105 +322,6 @@ impl<'a> Life<'a> {
 
     fn tell(&self, event: &TaskEvent) {
         self.shared().events.task(self.request(), event);
-    }
-
-    /// All of it. `None`: it has ended before it ran.
-    async fn pass(&self, room: OwnedSemaphorePermit) -> Option<Result<(), Undone>> {
-        self.unless_revoked().await?;
-        self.tell(&TaskEvent::Received);
-        let room = self.await_eta(room).await?;
-        self.stopwatch.due();
-        self.await_turn().await?;
-        let slot = self.unless_stopped(self.shared().pool.slot()).await?;
-        let child = self.unless_stopped(self.child()).await?;
-        // What follows may compute: not among the first steps, which the
-        // consumer takes.
-        tokio::task::yield_now().await;
-        self.unless_revoked().await?;
-        self.if_still_held().await?;
-        Some(self.run(slot, room, child).await)
-    }
-
-    /// Ends it here if it is not held any more: another worker runs it.
-    async fn if_still_held(&self) -> Option<()> {
-        loop {
-            match self.settlement.may_begin() {
-                Some(held) => return held.then_some(()),
-                None => {
-                    self.unless_stopped(self.shared().app.transport().sure())
-                        .await?
-                }
-            }
-        }
-    }
-
-    /// Waits until the request may run. Up to `worker_eta_task_limit` of those
-    /// who wait give up their place among the prefetched: what is held takes
-    /// no room from what can run.
-    async fn await_eta(&self, room: OwnedSemaphorePermit) -> Option<Option<OwnedSemaphorePermit>> {
-        let eta = self.request().eta;
-        let wait = eta.and_then(|eta| (eta - Utc::now()).to_std().ok());
-        let Some(wait) = wait else {
-            return Some(Some(room));
-        };
-        let held = self.shared().held.try_acquire();
-        let room = held.is_err().then_some(room);
-        self.place.schedule();
-        self.unless_stopped(tokio::time::sleep(wait)).await?;
-        self.place.reserve();
-        Some(room)
-    }
-
-    /// Waits until the task's rate limit lets it start.
-    async fn await_turn(&self) -> Option<()> {
-        match self.shared().tunings.of(self.settlement.task().name()) {
-            Some(tuning) => self.unless_stopped(tuning.turn()).await,
-            None => Some(()),
-        }
-    }
-
-    /// Ends it here if it has been revoked, or has expired.
-    async fn unless_revoked(&self) -> Option<()> {
-        let expires = self.request().expires;
-        if expires.is_some_and(|expires| Utc::now() > expires) {
-            self.shared().revoked.add([&self.request().headers().id]);
-            self.revoke(Revocation::Expired).await;
-            return None;
-        }
-        if self.shared().revoked.covers(self.request()) {
-            self.revoke(Revocation::Revoked).await;
-            return None;
-        }
-        Some(())
-    }
-
-    async fn revoke(&self, reason: Revocation) {
-        let headers = self.request().headers();
-        tracing::info!(
-            "Discarding revoked task: {}[{}]",
-            headers.shown(),
-            headers.id
-        );
-        let _ = self
-            .end(Outcome::Revoked(reason), Duration::ZERO, None)
-            .await;
-    }
-
-    /// Waits for `future`; at a shutdown the message goes back to its queue,
-    /// and if it is revoked it ends here.
-    async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
-        tokio::select! {
-            biased;
-            () = self.shared().shutdown.warm() => {
-                let _ = self.settlement.requeue().await;
-                None
-            }
-            () = self.place.revoked() => {
-                self.revoke(Revocation::Revoked).await;
-                None
-            }
-            output = future => Some(output),
-        }
     }
 
     /// The child that the task runs in, if it does not run here.
@@ -280,8 +350,8 @@ impl<'a> Life<'a> {
         }
         settlement.begin();
         let pid = child.as_ref().map_or_else(std::process::id, Lease::pid);
-        self.place.activate(settlement.task().name(), pid);
-        self.stopwatch.started();
+        self.message.place.activate(settlement.task().name(), pid);
+        self.message.stopwatch.started();
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {
             settlement.store_started(pid).await;
@@ -330,7 +400,7 @@ impl<'a> Life<'a> {
     async fn acknowledge_early(&self) -> Result<(), Undone> {
         if !self.settlement.acks_late() {
             self.settlement.ack().await?;
-            self.place.acknowledge();
+            self.message.place.acknowledge();
         }
         Ok(())
     }
@@ -343,7 +413,7 @@ impl<'a> Life<'a> {
             never = self.tell_when_softened() => match never {},
             // What has ended has ended, whatever else happens then.
             outcome = self.outcome(child) => Some((outcome, None)),
-            signum = self.place.terminated() => Some((Outcome::Revoked(Revocation::Terminated), Some(signum))),
+            signum = self.message.place.terminated() => Some((Outcome::Revoked(Revocation::Terminated), Some(signum))),
             () = self.shared().shutdown.cold() => None,
         }
     }
@@ -351,7 +421,7 @@ impl<'a> Life<'a> {
     /// Tells monitors, as Python does, that a task has been revoked which is to
     /// end as it does at its soft limit.
     async fn tell_when_softened(&self) -> Infallible {
-        self.place.softened().await;
+        self.message.place.softened().await;
         self.tell(&TaskEvent::Revoked {
             terminated: true,
             signum: Some(SOFT_LIMIT),
@@ -366,10 +436,12 @@ impl<'a> Life<'a> {
         match child {
             Some(child) => {
                 let message = settlement.message();
-                child.run(message, context, limits, &self.place).await
+                child
+                    .run(message, context, limits, &self.message.place)
+                    .await
             }
             None => {
-                let told = self.place.softened();
+                let told = self.message.place.softened();
                 limits::run(settlement.task(), context, limits, told).await
             }
         }
@@ -404,12 +476,12 @@ impl<'a> Life<'a> {
             }
             None => (ending, reason, news),
         };
-        self.stopwatch.ended(ending, runtime);
+        self.message.stopwatch.ended(ending, runtime);
         span.end(self.request(), ending.state(), reason, failure);
         news.iter().for_each(|event| self.tell(event));
         match fate {
             Fate::Settled => Ok(()),
-            Fate::GoesBack => self.settlement.requeue().await,
+            Fate::GoesBack => requeue(self.shared(), &self.message.delivery.tag).await,
         }
     }
 
@@ -420,7 +492,7 @@ impl<'a> Life<'a> {
         tracing::warn!("Task {}[{}] was cut off", headers.shown(), headers.id);
         self.tell(&TaskEvent::Cancelled {});
         match self.settlement.acks_late() {
-            true => self.settlement.requeue().await,
+            true => requeue(self.shared(), &self.message.delivery.tag).await,
             false => self.settlement.cancel().await,
         }
     }

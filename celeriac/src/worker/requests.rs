@@ -1,5 +1,6 @@
 //! The requests that the worker holds (`celery/worker/state.py`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,9 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::stop::{REVOKED, Stop};
+use crate::message::Envelope;
 use crate::task::{Context, Request};
+use crate::transport::Delivery;
 
 /// The signal that is the soft limit (`billiard.pool.SIG_SOFT_TIMEOUT`).
 pub(crate) const SOFT_LIMIT: i32 = Signal::SIGUSR1 as i32;
@@ -52,10 +55,22 @@ impl Stage {
     }
 }
 
+/// Where a request is read from.
+#[derive(Clone)]
+enum Source {
+    /// It has been read.
+    Read(Context),
+    /// It is to be read again when somebody asks.
+    Aside(Arc<Delivery>),
+}
+
 /// A request and what the worker knows of it.
 #[derive(Clone)]
 pub(crate) struct Held {
-    context: Context,
+    source: Source,
+    id: Arc<str>,
+    /// Nodename of the worker.
+    node: Arc<str>,
     pub stage: Stage,
     time_start: Option<DateTime<Utc>>,
     /// The process that it runs in.
@@ -65,17 +80,33 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub fn request(&self) -> &Request {
-        self.context.request()
+    pub fn request(&self) -> Cow<'_, Request> {
+        match &self.source {
+            Source::Read(context) => Cow::Borrowed(context.request()),
+            Source::Aside(delivery) => Cow::Owned(self.read(delivery)),
+        }
+    }
+
+    /// Reads again what could be read before.
+    fn read(&self, delivery: &Delivery) -> Request {
+        let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&self.node));
+        let envelope = Envelope::decode(&delivery.payload).unwrap_or_default();
+        let accepted = envelope.content_type.clone();
+        let accepted = [accepted.unwrap_or_else(|| "application/json".to_owned())];
+        Request::refused(envelope, &accepted, queue, node)
     }
 
     pub fn id(&self) -> &str {
-        self.context.id()
+        &self.id
     }
 
     /// What `Request.info()` answers. `safe`: arguments as text.
     pub fn info(&self, safe: bool) -> Value {
-        let request = self.request();
+        self.info_of(&self.request(), safe)
+    }
+
+    /// The same of its request, which has been read.
+    pub fn info_of(&self, request: &Request, safe: bool) -> Value {
         let headers = request.headers();
         let properties = &request.envelope.properties;
         let (args, kwargs) = if safe {
@@ -120,7 +151,8 @@ impl Held {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers = self.request().headers();
+        let request = self.request();
+        let headers = request.headers();
         write!(
             f,
             "{}[{}] {}",
@@ -148,7 +180,9 @@ impl Requests {
     pub fn hold(&self, context: Context) -> Place<'_> {
         let stop = Arc::new(Stop::default());
         let held = Held {
-            context,
+            id: context.id().into(),
+            node: Arc::clone(&context.request().hostname),
+            source: Source::Read(context),
             stage: Stage::Reserved,
             time_start: None,
             pid: None,
@@ -226,9 +260,17 @@ impl Place<'_> {
         }
     }
 
-    /// It waits for its eta.
-    pub fn schedule(&self) {
-        self.change(|held| held.stage = Stage::Scheduled);
+    /// It waits for its eta, for so long that its request is laid aside.
+    pub fn schedule(&self, delivery: &Arc<Delivery>) {
+        self.change(|held| {
+            held.stage = Stage::Scheduled;
+            held.source = Source::Aside(Arc::clone(delivery));
+        });
+    }
+
+    /// Its request has been read again.
+    pub fn take_up(&self, context: Context) {
+        self.change(|held| held.source = Source::Read(context));
     }
 
     /// It waits for nothing but its turn.

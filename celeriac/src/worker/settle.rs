@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::message::{Body, Envelope, isoformat, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
-use crate::transport::{Delivery, Outgoing};
+use crate::transport::{Delivery, Outgoing, Tag};
 
 /// A request and all that settling it needs.
 pub(super) struct Settlement<'a> {
@@ -44,10 +44,10 @@ impl<'a> Settlement<'a> {
         shared: &'a Shared,
         delivery: &'a Delivery,
         task: &'a Task,
-        request: Request,
+        context: Context,
     ) -> Self {
         Self {
-            context: Context::new(shared.app.clone(), request, shared.registry()),
+            context,
             shared,
             delivery,
             task,
@@ -586,16 +586,6 @@ impl<'a> Settlement<'a> {
     }
 
     /// Whether its message is still this worker's; `None` if it is not known.
-    pub fn may_begin(&self) -> Option<bool> {
-        self.shared.app.transport().begin(&self.delivery.tag)
-    }
-
-    pub async fn requeue(&self) -> Result<(), Undone> {
-        let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
-        let back = insist(self.shared, "requeue", || transport.requeue(tag)).await;
-        self.or_log("go back to its queue", back).map(drop)
-    }
-
     fn log(&self, how: fmt::Arguments<'_>) {
         let headers = self.request().headers();
         tracing::info!("Task {}[{}] {how}", headers.shown(), headers.id);
@@ -622,6 +612,19 @@ pub(super) async fn store(shared: &Shared, meta: &TaskMeta) -> Result<(), Undone
     match shared.app.result_store() {
         Some(store) => insist_on_result(shared, "store a result", || store.store(meta)).await,
         None => Ok(()),
+    }
+}
+
+/// Puts a message back into its queue. One that cannot be put back stays
+/// unacknowledged.
+pub(super) async fn requeue(shared: &Shared, tag: &Tag) -> Result<(), Undone> {
+    let transport = shared.app.transport();
+    match insist(shared, "requeue", || transport.requeue(tag)).await {
+        Err(Undone::Lasts(error)) => {
+            tracing::error!(%error, tag = &**tag, "a message cannot go back to its queue; it is left as it is");
+            Ok(())
+        }
+        back => back,
     }
 }
 

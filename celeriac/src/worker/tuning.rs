@@ -56,9 +56,10 @@ impl Tuning {
         self.rate.rate.send_replace(Some(rate));
     }
 
-    /// Waits until the rate limit lets one more start.
-    pub async fn turn(&self) {
-        self.rate.turn().await;
+    /// Waits until the rate limit lets one more start. `None`: there is none.
+    pub fn turn(&self) -> Option<impl Future<Output = ()>> {
+        let limited = !self.rate.disabled && self.rate.interval().is_some();
+        limited.then(|| self.rate.turn())
     }
 
     /// Time limits that replace the task's own.
@@ -82,9 +83,6 @@ struct Bucket {
 
 impl Bucket {
     async fn turn(&self) {
-        if self.disabled || self.interval().is_none() {
-            return;
-        }
         let mut rate = self.rate.subscribe();
         let mut last = self.last.lock().await;
         while let (Some(interval), Some(before)) = (self.interval(), *last) {
