@@ -17,7 +17,7 @@ impl Settlement<'_> {
         if embed.callbacks.is_none() && embed.chain.is_none() {
             return Ok(Ok(()));
         }
-        self.send_as_parent(|plan| {
+        let sending = self.send_as_parent(|plan| {
             let callbacks = embed.callbacks.as_deref().unwrap_or_default();
             for callback in together(callbacks) {
                 plan.apply(callback, std::slice::from_ref(result), self.inherited())?;
@@ -32,8 +32,8 @@ impl Settlement<'_> {
                 plan.apply(next.clone(), std::slice::from_ref(result), options)?;
             }
             Ok(())
-        })
-        .await
+        });
+        Box::pin(sending).await
     }
 
     /// Sends what `draw` plans, as this task's children. What is planned is

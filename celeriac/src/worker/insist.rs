@@ -69,7 +69,7 @@ where
 {
     tokio::select! {
         done = attempts(shared, what, pauses, operation) => done,
-        () = forsaken(shared) => {
+        () = shared.forsaken.cancelled() => {
             tracing::error!("gave up: cannot {what}");
             Err(Undone::GaveUp)
         }
@@ -112,8 +112,9 @@ where
     }
 }
 
-/// Waits until a shutdown leaves no more time, or none of it is of use.
-async fn forsaken(shared: &Shared) {
+/// Tells all who insist when a shutdown leaves no more time, or none of it is
+/// of use.
+pub(super) async fn forsake(shared: &Shared) {
     let cold = async {
         shared.shutdown.cold().await;
         sleep(COLD_GRACE).await;
@@ -122,4 +123,5 @@ async fn forsaken(shared: &Shared) {
         () = cold => {}
         () = shared.presence.lost() => {}
     }
+    shared.forsaken.cancel();
 }

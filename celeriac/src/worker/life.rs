@@ -2,10 +2,12 @@
 //! settle; and what monitors are told meanwhile.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -288,6 +290,12 @@ impl<'a> Message<'a> {
     /// Waits for `future`; at a shutdown the message goes back to its queue,
     /// and if it is revoked it ends here.
     async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        // What is ready needs nobody to tell of anything else.
+        let stopped = self.shared.shutdown.is_warm() || self.place.is_stopped();
+        if !stopped && let Some(output) = (&mut future).now_or_never() {
+            return Some(output);
+        }
         tokio::select! {
             biased;
             () = self.shared.shutdown.warm() => {
@@ -300,7 +308,7 @@ impl<'a> Message<'a> {
                 }
                 None
             }
-            output = future => Some(output),
+            output = &mut future => Some(output),
         }
     }
 }
@@ -346,7 +354,7 @@ impl<'a> Life<'a> {
     ) -> Result<(), Undone> {
         let settlement = &self.settlement;
         if let Some(meta) = settlement.earlier_success().await? {
-            return settlement.succeed_again(meta).await;
+            return Box::pin(settlement.succeed_again(meta)).await;
         }
         settlement.begin();
         let pid = child.as_ref().map_or_else(std::process::id, Lease::pid);
@@ -354,7 +362,7 @@ impl<'a> Life<'a> {
         self.message.stopwatch.started();
         self.tell(&TaskEvent::Started {});
         if self.shared().app.settings().task_track_started {
-            settlement.store_started(pid).await;
+            Box::pin(settlement.store_started(pid)).await;
         }
         let begun = Instant::now();
         let run = async {
@@ -368,7 +376,7 @@ impl<'a> Life<'a> {
                 Some((outcome, signum)) => {
                     self.end(self.autoretried(outcome), runtime, signum).await?;
                 }
-                None => self.abandon().await?,
+                None => Box::pin(self.abandon()).await?,
             }
             Ok(settling)
         };
@@ -436,9 +444,8 @@ impl<'a> Life<'a> {
         match child {
             Some(child) => {
                 let message = settlement.message();
-                child
-                    .run(message, context, limits, &self.message.place)
-                    .await
+                let run = child.run(message, context, limits, &self.message.place);
+                Box::pin(run).await
             }
             None => {
                 let told = self.message.place.softened();

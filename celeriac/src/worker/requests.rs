@@ -300,6 +300,11 @@ impl Place<'_> {
         self.change(|held| held.acknowledged = true);
     }
 
+    /// Whether it is revoked, or terminated.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_told()
+    }
+
     /// Waits until it is revoked, or terminated.
     pub async fn revoked(&self) {
         self.stop.until(|state| state != 0).await;

@@ -115,7 +115,8 @@ impl<'a> Settlement<'a> {
             return Ok(None);
         }
         let get = || store.get(self.context.id());
-        let meta = match insist_on_result(self.shared, "read a result", get).await {
+        let read = insist_on_result(self.shared, "read a result", get);
+        let meta = match Box::pin(read).await {
             Err(Undone::Lasts(error)) => {
                 let id = self.context.id();
                 tracing::warn!(%error, "cannot tell whether {id} has succeeded before; it runs");
@@ -149,7 +150,7 @@ impl<'a> Settlement<'a> {
     pub async fn settle(&self, outcome: Outcome, runtime: Duration) -> Result<Fate, Undone> {
         match self.leave_behind(outcome, runtime).await {
             Err(Undone::Lasts(error)) => {
-                self.fail_for_good(error).await?;
+                Box::pin(self.fail_for_good(error)).await?;
                 Ok(Fate::Settled)
             }
             left => left,
@@ -193,6 +194,16 @@ impl<'a> Settlement<'a> {
     async fn leave_behind(&self, outcome: Outcome, runtime: Duration) -> Result<Fate, Undone> {
         match outcome {
             Outcome::Success(value) => self.succeed(value, runtime).await?,
+            // Every run takes the memory of the largest way to settle it; what
+            // happens seldom takes its own when it happens.
+            other => return Box::pin(self.leave_otherwise(other)).await,
+        }
+        Ok(Fate::Settled)
+    }
+
+    async fn leave_otherwise(&self, outcome: Outcome) -> Result<Fate, Undone> {
+        match outcome {
+            Outcome::Success(value) => self.succeed(value, Duration::ZERO).await?,
             Outcome::Failure(failure) => self.fail(failure).await?,
             Outcome::TimeLimitExceeded(limit) => return self.time_out(limit).await,
             Outcome::WorkerLost(failure) => return self.lose(failure).await,
@@ -208,11 +219,11 @@ impl<'a> Settlement<'a> {
     async fn succeed(&self, value: Value, runtime: Duration) -> Result<(), Undone> {
         if let Err(error) = self.shared.app.settings().result_serializer.check(&value) {
             let class = "kombu.exceptions.EncodeError";
-            return self.fail(Failure::new(class, error.to_string())).await;
+            return Box::pin(self.fail(Failure::new(class, error.to_string()))).await;
         }
         // Sent before the result is stored, so that it lists them as children.
         if let Err(error) = self.send_followers(&value).await? {
-            return self.fail(Failure::from(error)).await;
+            return Box::pin(self.fail(Failure::from(error))).await;
         }
         self.followed.store(true, Ordering::Relaxed);
         let shown = saferepr::value(&value);
@@ -222,7 +233,7 @@ impl<'a> Settlement<'a> {
             self.store(states::SUCCESS, value, None).await?;
         }
         if let Some(value) = for_chord {
-            self.count(member, states::SUCCESS, &value).await?;
+            Box::pin(self.count(member, states::SUCCESS, &value)).await?;
         }
         self.end(true).await?;
         let runtime = runtime.as_secs_f64();
@@ -534,7 +545,7 @@ impl<'a> Settlement<'a> {
             (true, true) => self.ack().await,
             (true, false) => {
                 let reason = "failed, and task_acks_on_failure is off";
-                bury(self.shared, self.delivery, reason).await
+                Box::pin(bury(self.shared, self.delivery, reason)).await
             }
         }
     }

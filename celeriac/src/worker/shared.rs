@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::autoscale::{self, Autoscaler};
@@ -18,7 +19,7 @@ use super::requests::Requests;
 use super::revoked::Revoked;
 use super::services::Services;
 use super::tuning::Tunings;
-use super::{Worker, consumer, heartbeat};
+use super::{Worker, consumer, heartbeat, insist};
 use crate::client::App;
 use crate::control::{self, Elections, Samples};
 use crate::error::Error;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(super) link: Link,
     /// Whether the servers are there at the end.
     pub(super) presence: Presence,
+    /// Cancelled when nothing is to be insisted on any more.
+    pub(super) forsaken: CancellationToken,
     /// What is counted.
     pub(super) metrics: Metrics,
     pub(crate) society: Society,
@@ -113,6 +116,7 @@ impl Worker {
             metrics: Metrics::new(self.tasks.keys(), events.told()),
             link: Link::default(),
             presence: Presence::default(),
+            forsaken: CancellationToken::new(),
             tasks: Arc::new(self.tasks),
             states: Arc::new(self.states),
             queues,
@@ -161,6 +165,8 @@ impl Shared {
         services.spawn(consumer::recover(Arc::clone(self)));
         let shared = Arc::clone(self);
         services.spawn(async move { presence::watch(&shared).await });
+        let shared = Arc::clone(self);
+        services.spawn(async move { insist::forsake(&shared).await });
         services.spawn(self.events.clone().flush_when_filled());
         if self.autoscaler.is_some() {
             services.spawn(autoscale::keep(Arc::clone(self)));

@@ -38,6 +38,11 @@ impl Stop {
         self.soft.cancelled().await;
     }
 
+    /// Whether it has been told anything.
+    pub fn is_told(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != 0
+    }
+
     /// The signal that it has been told, if it has.
     pub fn signal(&self) -> Option<i32> {
         Some(self.state.load(Ordering::Relaxed)).filter(|&state| state > 0)

@@ -13,17 +13,19 @@ use crate::redis_link::Connection;
 /// again.
 const STORE: &str = r#"
 local function store(key, meta, replaces, expires)
+  local life = expires ~= '0' and {'EX', expires} or {}
+  -- Mostly nothing is there.
+  if redis.call('SET', key, meta, 'NX', unpack(life)) then
+    redis.call('PUBLISH', key, meta)
+    return false
+  end
   local known = redis.call('GET', key)
   if known and known ~= replaces then
     local ok, stored = pcall(cjson.decode, known)
     if not ok then return known end
     if type(stored) == 'table' and stored['status'] == 'SUCCESS' then return false end
   end
-  if expires == '0' then
-    redis.call('SET', key, meta)
-  else
-    redis.call('SETEX', key, expires, meta)
-  end
+  redis.call('SET', key, meta, unpack(life))
   redis.call('PUBLISH', key, meta)
   return false
 end

@@ -21,8 +21,8 @@ const BATCH: usize = 256;
 
 /// `KEYS`: fetcher, unacked, unacked_index, refused, then the lists in order.
 /// `ARGV`: the fetcher's number, how many, the tags' beginning, then each list's
-/// queue as a JSON string. Answers a triple of tag, place of the list and message
-/// for each; nothing if this fetcher may not take messages (any more).
+/// queue as a JSON string. Answers how many each list gave, and the
+/// messages, whose tags count from 1; nothing if this fetcher may not take messages (any more).
 ///
 /// No further message is taken once there is a megabyte: on a slow link what has
 /// been taken can run while the rest comes.
@@ -32,18 +32,19 @@ const BATCH: usize = 256;
 /// reads as `GET` does, but has Redis track nothing.
 const TAKE: &str = r#"
 if redis.call('GETEX', KEYS[1]) ~= ARGV[1] then return false end
-local left, out, entries, index, n = tonumber(ARGV[2]), {}, {}, {}, 0
+local left, taken, counts, entries, index = tonumber(ARGV[2]), {}, {}, {}, {}
 local time = redis.call('TIME')
 local now = string.format('%s.%06d', time[1], time[2])
 local room = 1048576
 for i = 5, #KEYS do
+  local before = #taken
   while left > 0 and room > 0 do
     local item = redis.call('RPOP', KEYS[i])
     if not item then break end
     left = left - 1
     room = room - #item
-    n = n + 1
-    local tag = ARGV[3] .. n
+    taken[#taken + 1] = item
+    local tag = ARGV[3] .. #taken
     if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
       entries[#entries + 1] = tag
       entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i - 1] .. ']'
@@ -52,14 +53,14 @@ for i = 5, #KEYS do
     else
       redis.call('LPUSH', KEYS[4], item)
     end
-    out[#out + 1] = {tag, i - 5, item}
   end
+  counts[#counts + 1] = #taken - before
 end
 if #index > 0 then
   redis.call('HSET', KEYS[2], unpack(entries))
   redis.call('ZADD', KEYS[3], unpack(index))
 end
-return out
+return {counts, taken}
 "#;
 
 /// The connection that takes messages.
@@ -141,28 +142,29 @@ impl Fetcher {
             .key(self.keys.unacked())
             .key(self.keys.unacked_index())
             .key(self.keys.refused());
-        call.arg(self.number)
-            .arg(max)
-            .arg(format!("{}:{turn}-", self.own.worker));
+        let tags = format!("{}:{turn}-", self.own.worker);
+        call.arg(self.number).arg(max).arg(&tags);
         for (key, place) in &lists {
             let queue = queues.get(*place).map_or("", |queue| queue.as_ref());
             call.key(key).arg(serde_json::to_string(queue)?);
         }
         let proven = self.own.sureness.until();
-        let taken: Option<Vec<(String, usize, Vec<u8>)>> =
+        let taken: Option<(Vec<usize>, Vec<Vec<u8>>)> =
             call.invoke_async(self.watch.line()).await?;
-        let Some(taken) = taken else {
+        let Some((counts, taken)) = taken else {
             return Ok(Fetched::Refused);
         };
-        let delivery = |(tag, list, payload): (String, usize, Vec<u8>)| {
-            let (_, place) = lists.get(list)?;
+        let from = lists.iter().zip(counts);
+        let from = from.flat_map(|((_, place), count)| std::iter::repeat_n(*place, count));
+        let delivery = |((number, payload), place): ((usize, Vec<u8>), usize)| {
             Some(Delivery {
-                tag: tag.into(),
-                queue: Arc::clone(queues.get(*place)?),
+                tag: format!("{tags}{number}").into(),
+                queue: Arc::clone(queues.get(place)?),
                 payload,
             })
         };
-        let deliveries = taken.into_iter().filter_map(delivery).collect();
+        let numbered = (1..).zip(taken);
+        let deliveries = numbered.zip(from).filter_map(delivery).collect();
         Ok(Fetched::Taken { deliveries, proven })
     }
 
