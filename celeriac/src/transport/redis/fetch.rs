@@ -136,6 +136,16 @@ impl Fetcher {
 
     async fn take(&mut self, queues: &[Arc<str>], max: usize) -> Result<Fetched, Error> {
         let turn = self.own.turn();
+        self.take_in(turn, queues, max).await
+    }
+
+    /// Takes messages in this turn, which no other fetch has.
+    pub(super) async fn take_in(
+        &mut self,
+        turn: usize,
+        queues: &[Arc<str>],
+        max: usize,
+    ) -> Result<Fetched, Error> {
         let lists = self.keys.lists(queues, turn);
         let mut call = self.script.prepare_invoke();
         call.key(self.keys.fetcher(&self.own.worker))

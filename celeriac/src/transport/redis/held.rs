@@ -213,7 +213,21 @@ pub(super) fn now() -> u64 {
     const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
     // Never fails for a clock that there is.
     let now = clock_gettime(CLOCK).map_or(Duration::MAX, Duration::from);
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    #[cfg(test)]
+    let now = now.saturating_add(PASSED.get());
+    now
+}
+
+#[cfg(test)]
+thread_local! {
+    static PASSED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Lets time pass on that clock, milliseconds.
+#[cfg(test)]
+pub(super) fn pass(milliseconds: u64) {
+    PASSED.set(PASSED.get() + milliseconds);
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ mod fetch;
 mod held;
 mod keys;
 mod lease;
+#[cfg(test)]
+mod model;
 mod notice;
 mod once;
 mod recovery;
