@@ -8,8 +8,9 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, ExprUnary, Ident, Lit, LitStr, Result, Token, UnOp};
 
 /// What each option wants to be given.
-const KNOWN: [(&str, Kind); 18] = [
+const KNOWN: [(&str, Kind); 19] = [
     ("acks_late", Kind::Flag),
+    ("track_started", Kind::Flag),
     ("process", Kind::Flag),
     ("reject_on_worker_lost", Kind::Flag),
     ("retry_on_worker_lost", Kind::Flag),

@@ -81,7 +81,28 @@ def all_of(*parts):
     return sent
 
 
+def annotated(lane):
+    """What becomes of tasks whose options the configuration says."""
+    limited = lane.send("sleeping", 30)
+    ignored = lane.send("add", 1, 2)
+    stored = lane.send("identity", 1)
+
+    def ends():
+        until(lambda: lane.meta(limited), "it has failed", 20)
+        stored.get(timeout=20)
+        return [lane.meta(limited)["result"]["exc_type"], lane.meta(ignored)]
+
+    return ends
+
+
 CASES = {
+    "options of tasks": (
+        {"task_annotations": [
+            {"t.integration.tasks.sleeping": {"time_limit": 60}, "*": {"time_limit": 1}},
+            {"t.integration.tasks.add": {"ignore_result": True}},
+        ]},
+        annotated,
+    ),
     "errors kept all the same, results for a while, priorities inherited": (
         {"task_store_errors_even_if_ignored": True, "result_expires": 1000,
          "task_inherit_parent_priority": True},

@@ -122,11 +122,16 @@ impl App {
         lineage: &Lineage,
     ) -> Result<(Outgoing, Option<SendSpan>), Error> {
         let settings = self.settings();
+        let annotations = &settings.task_annotations;
+        if call.options.queue.is_none() && !call.options.extra.contains_key("exchange") {
+            call.options.queue = annotations.queue(&call.task).cloned();
+        }
         let mut route = self.route(&call).unwrap_or_default();
         let to = Destination::of(&call.options, &mut route, &settings.task_default_queue)?;
         let table = self.queue_table();
         let queue = table.find(&to.queue)?;
-        let priority = call.options.priority.or(route.priority);
+        let priority = call.options.priority.or(annotations.priority(&call.task));
+        let priority = priority.or(route.priority);
         let priority = priority.or(settings.task_default_priority).unwrap_or(0);
         let reply_to = call.options.reply_to.clone();
         let format = self.format(&call.options, &route)?;

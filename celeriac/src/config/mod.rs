@@ -6,6 +6,7 @@
 //! in the section `api`. A key that nobody knows, or a value of the wrong
 //! type, is an error that names its place.
 
+mod annotations;
 mod delivery_mode;
 mod fields;
 mod forms;
@@ -35,6 +36,7 @@ use toml::de::{DeTable, DeValue};
 use place::{File, Place};
 use reading::{Owner, Reading};
 
+pub use annotations::{Annotation, TaskAnnotations};
 pub use delivery_mode::DeliveryMode;
 pub(crate) use link::LinkOptions;
 pub use queues::{BindingSetting, ExchangeType, QueueSetting};

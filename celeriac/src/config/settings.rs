@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::forms::{seconds, some_seconds};
 use super::link::{above_zero, some_above_zero};
-use super::{DeliveryMode, ExchangeType, QueueSetting, TaskRoutes, UseSsl, forms, queues, remark};
+use super::{
+    DeliveryMode, ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues,
+    remark,
+};
 use crate::message::{Compression, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
@@ -97,6 +100,8 @@ pub struct Settings {
     /// Which tasks go to which queues; [`App::with_router`](crate::App::with_router)
     /// goes before.
     pub task_routes: TaskRoutes,
+    /// Options of tasks, by name.
+    pub task_annotations: TaskAnnotations,
     /// Priority of messages that name none, 0 (first) to 9 on Redis.
     pub task_default_priority: Option<u8>,
     /// Whether what a task sends has the task's own priority.
@@ -272,6 +277,7 @@ impl Default for Settings {
             task_create_missing_queue_exchange_type: None,
             task_default_delivery_mode: DeliveryMode::default(),
             task_routes: TaskRoutes::default(),
+            task_annotations: TaskAnnotations::default(),
             task_default_priority: None,
             task_inherit_parent_priority: false,
             task_allow_error_cb_on_chord_header: false,

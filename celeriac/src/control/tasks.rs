@@ -107,7 +107,10 @@ fn attribute(shared: &Shared, task: &Task, name: &str) -> Option<Value> {
         "soft_time_limit" => limits
             .map_or(options.soft_time_limit, |limits| limits.soft)?
             .into(),
-        "track_started" => settings.task_track_started.into(),
+        "track_started" => options
+            .track_started
+            .unwrap_or(settings.task_track_started)
+            .into(),
         "serializer" => "json".into(),
         _ => return None,
     };

@@ -22,6 +22,8 @@ pub struct TaskOptions {
     pub retry_on_worker_lost: Option<bool>,
     /// Store no result (`task_ignore_result`).
     pub ignore_result: Option<bool>,
+    /// Tell that it has begun (`task_track_started`).
+    pub track_started: Option<bool>,
     /// Hard limit, seconds (`task_time_limit`).
     pub time_limit: Option<f64>,
     /// Soft limit, seconds (`task_soft_time_limit`).
@@ -57,6 +59,7 @@ impl Default for TaskOptions {
             reject_on_worker_lost: None,
             retry_on_worker_lost: None,
             ignore_result: None,
+            track_started: None,
             time_limit: None,
             soft_time_limit: None,
             rate_limit: None,

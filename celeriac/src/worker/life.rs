@@ -361,7 +361,8 @@ impl<'a> Life<'a> {
         self.message.place.activate(settlement.task().name(), pid);
         self.message.stopwatch.started();
         self.tell(&TaskEvent::Started {});
-        if self.shared().app.settings().task_track_started {
+        let track = settlement.task().options().track_started;
+        if track.unwrap_or(self.shared().app.settings().task_track_started) {
             Box::pin(settlement.store_started(pid)).await;
         }
         let begun = Instant::now();

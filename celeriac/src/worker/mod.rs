@@ -152,6 +152,10 @@ impl Worker {
     /// Registers a task.
     #[must_use]
     pub fn task(mut self, task: Task) -> Self {
+        let mut options = task.options().clone();
+        let annotations = &self.app.settings().task_annotations;
+        annotations.annotate(task.name(), &mut options);
+        let task = task.with(options);
         self.tasks.insert(task.name().to_owned(), task);
         self
     }
