@@ -1,11 +1,13 @@
 """How long chords live, and who sends the body when a worker dies."""
 
 import json
+import signal
 
 from celery import chord, uuid
 
 from conftest import client
 from support.lane import Lane, full_name
+from support.redis_server import RedisServer
 from support.waiting import until
 from support.workers import rust_worker
 
@@ -79,3 +81,33 @@ def test_the_body_is_sent_although_its_worker_died_before(start, lane, redis):
     assert lane.app.AsyncResult(body).get(timeout=30) == 3
     until(lambda: lane.held() == 0, "nothing is held")
     assert redis.client.get(f"{key}.c") == "done"
+
+
+def test_a_claim_lasts_while_the_broker_is_away(start, redis, tmp_path):
+    """Else each of those who wait for it would send the body when the broker is back."""
+    (tmp_path / "own").mkdir()
+    broker = RedisServer(tmp_path / "own")
+    try:
+        app = client(broker)
+        app.conf.result_backend = redis.url
+        lane = Lane(app, broker, "claimed")
+        worker = rust_worker(broker, redis, tmp_path, "claimer", [lane.queue], concurrency=2,
+                             backend=redis)
+        lane.call("add", 1, 1)
+        key = f"ran-{uuid()}"
+        body = task(lane, "redis_echo", "body", key).set(immutable=True)
+        result = chord([task(lane, "sleeping", 2), task(lane, "sleeping", 2)], app=lane.app)(body)
+        claim = f"celery-taskset-meta-{result.parent.id}.c"
+        until(lambda: lane.held() == 2, "both run")
+        broker.process.signal(signal.SIGSTOP)
+        until(lambda: redis.client.ttl(claim) > 50, "the body is to be sent")
+        until(lambda: redis.client.ttl(claim) < 50, "time passes", 20)
+        until(lambda: redis.client.ttl(claim) > 50, "the claim is renewed", 20)
+        broker.process.signal(signal.SIGCONT)
+        until(lambda: redis.client.get(claim) == "done", "the body is sent", 30)
+        until(lambda: lane.held() == 0 and not broker.client.llen(lane.queue), "all has run", 30)
+        assert redis.client.lrange(key, 0, -1) + broker.client.lrange(key, 0, -1) == ["body"]
+        worker.stop()
+    finally:
+        broker.process.signal(signal.SIGCONT)
+        broker.stop()

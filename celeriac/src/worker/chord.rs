@@ -19,6 +19,9 @@ const COUNT: &str = "count a chord's member";
 /// A chord that another worker is about to end is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// A claim that is held is renewed so often; it lasts four times as long.
+const KEEP: Duration = Duration::from_secs(15);
+
 /// A member of a chord's header.
 pub(super) struct Member<'a> {
     pub task_id: &'a str,
@@ -131,7 +134,12 @@ impl Settlement<'_> {
                     tracing::warn!("Chord {group_id}: another worker runs its body");
                     return Ok(false);
                 }
-                let sent = self.send_body(body, results).await?;
+                let sent = tokio::select! {
+                    biased;
+                    sent = self.send_body(body, results) => sent?,
+                    // Sending may take as long as the broker is away.
+                    () = self.keep(group_id, token) => return Ok(false),
+                };
                 let finish = || store.finish_chord(group_id, token);
                 insist_on_result(shared, "finish a chord", finish).await?;
                 let Err(error) = sent else {
@@ -145,6 +153,20 @@ impl Settlement<'_> {
         let fail = || store.fail_chord(group_id);
         insist_on_result(shared, "fail a chord", fail).await?;
         Ok(true)
+    }
+
+    /// Keeps a claim while its body is being sent; returns if it is lost.
+    async fn keep(&self, group_id: &str, token: &str) {
+        let Some(store) = self.shared().app.result_store() else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(KEEP).await;
+            if let Ok(false) = store.hold_chord(group_id, token).await {
+                tracing::warn!("Chord {group_id}: another worker runs its body");
+                return;
+            }
+        }
     }
 
     async fn send_body(
