@@ -87,12 +87,12 @@ def test_a_claim_lasts_while_the_broker_is_away(start, redis, tmp_path):
     """Else each of those who wait for it would send the body when the broker is back."""
     (tmp_path / "own").mkdir()
     broker = RedisServer(tmp_path / "own")
+    app = client(broker)
+    app.conf.result_backend = redis.url
+    lane = Lane(app, broker, "claimed")
+    worker = rust_worker(broker, redis, tmp_path, "claimer", [lane.queue], concurrency=2,
+                         backend=redis)
     try:
-        app = client(broker)
-        app.conf.result_backend = redis.url
-        lane = Lane(app, broker, "claimed")
-        worker = rust_worker(broker, redis, tmp_path, "claimer", [lane.queue], concurrency=2,
-                             backend=redis)
         lane.call("add", 1, 1)
         key = f"ran-{uuid()}"
         body = task(lane, "redis_echo", "body", key).set(immutable=True)
@@ -107,7 +107,7 @@ def test_a_claim_lasts_while_the_broker_is_away(start, redis, tmp_path):
         until(lambda: redis.client.get(claim) == "done", "the body is sent", 30)
         until(lambda: lane.held() == 0 and not broker.client.llen(lane.queue), "all has run", 30)
         assert redis.client.lrange(key, 0, -1) + broker.client.lrange(key, 0, -1) == ["body"]
-        worker.stop()
     finally:
+        worker.kill()
         broker.process.signal(signal.SIGCONT)
         broker.stop()
