@@ -86,7 +86,8 @@ impl Failure {
         })
     }
 
-    fn from_error(error: &dyn std::error::Error) -> Self {
+    fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
+        let own = error.downcast_ref().map(Error::python_class);
         let mut causes = String::new();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -95,7 +96,7 @@ impl Failure {
         }
         Self {
             traceback: Some(causes),
-            ..Self::new("RuntimeError", error.to_string())
+            ..Self::new(own.unwrap_or("RuntimeError"), error.to_string())
         }
     }
 
@@ -204,8 +205,9 @@ impl From<Retry> for TaskError {
     }
 }
 
-/// Any Rust error is a `RuntimeError`, its causes the traceback.
-impl<E: std::error::Error> From<E> for TaskError {
+/// Any Rust error is a `RuntimeError`, its causes the traceback; one of
+/// Celeriac's own is what Celery raises then.
+impl<E: std::error::Error + 'static> From<E> for TaskError {
     fn from(error: E) -> Self {
         Self::Failure(Failure::from_error(&error))
     }
@@ -213,18 +215,31 @@ impl<E: std::error::Error> From<E> for TaskError {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let class = error.python_class();
-        let failure = Self::from_error(&error);
-        Self {
-            traceback: failure.traceback,
-            ..Self::new(class, error.to_string())
-        }
+        Self::from_error(&error)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_celeriacs_own_is_what_celery_raises() {
+        fn send() -> Result<(), Error> {
+            Err(crate::client::QueueNotFound("away".to_owned()).into())
+        }
+        fn task() -> Result<(), TaskError> {
+            Ok(send()?)
+        }
+        let class = |error| match error {
+            TaskError::Failure(failure) => failure.class(),
+            other => format!("{other:?}"),
+        };
+        let own = task().map_err(class);
+        assert_eq!(own, Err("celery.exceptions.QueueNotFound".to_owned()));
+        let other = TaskError::from(std::io::Error::other("no"));
+        assert_eq!(class(other), "RuntimeError");
+    }
 
     #[test]
     fn a_text_that_python_would_print_names_its_class() {
