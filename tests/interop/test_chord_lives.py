@@ -91,7 +91,7 @@ def test_a_claim_lasts_while_the_broker_is_away(start, redis, tmp_path):
     app.conf.result_backend = redis.url
     lane = Lane(app, broker, "claimed")
     worker = rust_worker(broker, redis, tmp_path, "claimer", [lane.queue], concurrency=2,
-                         backend=redis)
+                         backend=redis, settings={"task_acks_late": True})
     try:
         lane.call("add", 1, 1)
         key = f"ran-{uuid()}"

@@ -65,15 +65,16 @@ def test_what_was_refused_runs_once_the_cause_is_mended(
                                serializer="msgpack")
         (refused,) = (line.split("\t") for line in until(lambda: dead_letter("list"), "refusal"))
         assert "msgpack" in refused[4]
-        # Nobody has told whoever waits that it failed.
-        assert result.state == "PENDING"
+        assert result.state == "FAILURE"
     finally:
         worker.stop()
     settings["accept_content"].append("msgpack")
     worker = rust_worker(durable_redis, redis, tmp_path, "mended", ["lane"], settings=settings)
     try:
         dead_letter("requeue", refused[0])
-        assert result.get(timeout=10) == 3
+        again = lambda: app.AsyncResult(result.id).state == "SUCCESS"
+        until(again, "it has run", 10)
+        assert app.AsyncResult(result.id).get() == 3
         assert dead_letter("list") == []
     finally:
         worker.stop()
