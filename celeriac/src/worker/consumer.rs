@@ -168,8 +168,9 @@ pub(super) async fn tend(shared: Arc<Shared>) {
                 if before {
                     tracing::warn!(%error, "cannot renew what is held; trying again");
                 }
-                // What waits to begin must know whether it is still held.
-                sleep(interval.min(AGAIN)).await;
+                // What waits to begin must know whether it is still held, and
+                // others must not look twice before it is renewed.
+                sleep((interval / 2).min(AGAIN)).await;
             }
         }
     }

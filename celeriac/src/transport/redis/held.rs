@@ -12,9 +12,10 @@
 //! - **For how long.** Until it is settled, as long as the worker has a *lease*,
 //!   the key `celeriac.lease:<worker>`. Others put back what it holds if that
 //!   key is missing, and never while it is there: one script looks and puts
-//!   back. They then close `celeriac.fetcher:<worker>`. Without a lease a
-//!   message also goes back when nobody has renewed its time of delivery for
-//!   the visibility timeout, which is how Python workers do it.
+//!   back. They look twice, at a Redis that takes writes: after an outage the
+//!   living renew first. They then close `celeriac.fetcher:<worker>`. Without a
+//!   lease a message also goes back when nobody has renewed its time of delivery
+//!   for the visibility timeout, which is how Python workers do it.
 //! - **Who knows.** Redis knows. A worker is *sure* for as long as its lease,
 //!   counted from before it was renewed, cannot have ended. Each renewal says
 //!   which of the worker's tags are not in `unacked` any more; those that it has

@@ -100,8 +100,8 @@ struct Own {
     fetcher: Mutex<Option<Fetcher>>,
     /// Whether a fetcher may have taken what nobody knows.
     unswept: AtomicBool,
-    /// Workers that had no lease when last looked at.
-    suspects: Mutex<HashSet<String>>,
+    /// Workers that had no lease when last looked at; `None` if that failed.
+    suspects: Mutex<Option<HashSet<String>>>,
     /// The broadcasts that it hears, by queue.
     heard: Mutex<HashMap<Arc<str>, Heard>>,
 }

@@ -77,6 +77,8 @@ enum Step {
     /// A worker is paused for so long, and the others are not. The first thing
     /// that it does then is to begin what waits.
     Away(usize, u64),
+    /// Redis takes no writes for so long, as in a failover or without its disk.
+    ReadOnly(u64),
     /// A Python worker restores what nobody has renewed for too long.
     PeerRestores,
 }
@@ -105,6 +107,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Cut),
         4 => (time(), any::<bool>()).prop_map(|(seconds, recover)| Step::Pass(seconds, recover)),
         3 => (worker(), time()).prop_map(|(w, seconds)| Step::Away(w, seconds)),
+        1 => prop_oneof![Just(5_u64), Just(31), Just(60)].prop_map(Step::ReadOnly),
         1 => Just(Step::PeerRestores),
     ];
     prop::collection::vec(step, 1..50)
@@ -275,11 +278,7 @@ impl World {
             }
             Step::Bury(place) => self.bury(place).await?,
             Step::Tend(place) => self.tend(place).await,
-            Step::Recover(place) => {
-                if let Some(worker) = self.awake(place) {
-                    let _ = worker.transport.recover().await;
-                }
-            }
+            Step::Recover(place) => self.recover(place).await,
             Step::Pause(place) => self.pause(place, true),
             Step::GoOn(place) => self.pause(place, false),
             Step::Kill(place) => self.kill(place).await?,
@@ -301,6 +300,7 @@ impl World {
                 self.pause(place, false);
                 self.begin(place).await?;
             }
+            Step::ReadOnly(seconds) => self.read_only(seconds).await?,
             Step::PeerRestores => self.peer_restores().await?,
         }
         Ok(())
@@ -526,16 +526,77 @@ impl World {
         while left > 0 {
             let step = left.min(9_000);
             left -= step;
-            let call = SHIFT.arg(step);
-            let () = call.invoke_async(&mut self.redis).await.map_err(broken)?;
-            held::pass(step);
+            self.time_passes(step).await?;
             for place in 0..WORKERS {
                 self.tend(place).await;
-                if let Some(worker) = self.awake(place).filter(|_| recover) {
-                    let _ = worker.transport.recover().await;
+                if recover {
+                    self.recover(place).await;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Nobody can renew anything for so long, and those that are awake lose
+    /// nothing by it: they renew as soon as they can.
+    async fn read_only(&mut self, seconds: u64) -> Outcome {
+        for place in 0..WORKERS {
+            self.tend(place).await;
+        }
+        let kept = self.sure_of();
+        let mut left = seconds * 1000;
+        while left > 0 {
+            let step = left.min(9_000);
+            left -= step;
+            self.take_writes(false).await?;
+            for place in 0..WORKERS {
+                self.tend(place).await;
+                self.recover(place).await;
+            }
+            self.take_writes(true).await?;
+            self.time_passes(step).await?;
+        }
+        for place in (0..WORKERS).chain(0..WORKERS) {
+            self.recover(place).await;
+            self.tend(place).await;
+        }
+        let held: HashSet<String> = self.redis.hkeys("unacked").await.map_err(broken)?;
+        for tag in kept {
+            prop_assert!(
+                held.contains(&*tag),
+                "{tag} went back, and its worker lives"
+            );
+        }
+        Ok(())
+    }
+
+    /// What those hold that are awake and sure of it.
+    fn sure_of(&self) -> Vec<Tag> {
+        let workers = self.workers.iter().flatten();
+        let awake = workers.filter(|worker| !worker.paused);
+        let own = awake.map(|worker| &worker.transport.own);
+        let sure = own.filter(|own| own.sureness.is_there());
+        sure.flat_map(|own| own.held.tags()).collect()
+    }
+
+    async fn take_writes(&mut self, whether: bool) -> Outcome {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("min-replicas-to-write");
+        set.arg(u8::from(!whether));
+        let set = set.exec_async(&mut self.redis).await;
+        set.map_err(broken)
+    }
+
+    async fn recover(&mut self, place: usize) {
+        if let Some(worker) = self.awake(place) {
+            let _ = worker.transport.recover().await;
+        }
+    }
+
+    async fn time_passes(&mut self, milliseconds: u64) -> Outcome {
+        let call = SHIFT.arg(milliseconds);
+        let () = call.invoke_async(&mut self.redis).await.map_err(broken)?;
+        held::pass(milliseconds);
         Ok(())
     }
 

@@ -48,19 +48,29 @@ impl RedisTransport {
     /// visibility timeout, and what a fetcher took that was given up.
     pub(super) async fn bring_back(&self) -> Result<(), Error> {
         self.sweep().await?;
+        // None, until this round is over: one that fails does not count.
         let mut suspects = self.own.suspects.lock().await;
+        let before = suspects.take();
         let leaseless = self.leaseless().await?;
-        // Only those missing twice in a row: after Redis was away, the living
-        // need a moment to renew.
-        for worker in leaseless.intersection(&suspects) {
-            self.inherit(worker).await?;
+        // Only what is so twice in a row: after Redis was away, the living need
+        // a moment to renew.
+        if let Some(before) = before {
+            for worker in leaseless.intersection(&before) {
+                self.inherit(worker).await?;
+            }
+            self.restore_overdue().await?;
         }
-        *suspects = leaseless;
-        self.restore_overdue().await
+        *suspects = Some(leaseless);
+        Ok(())
     }
 
-    /// Workers that have no lease; this one renews its own.
+    /// Workers that have no lease, though they could renew it: an error if Redis
+    /// takes no writes. This one renews its own.
     pub(super) async fn leaseless(&self) -> Result<HashSet<String>, Error> {
+        // Reads, and is a write to Redis.
+        let mut look = redis::cmd("GETEX");
+        look.arg(self.keys.lease(&self.own.worker));
+        look.exec_async(&mut self.connection()).await?;
         let leases = self.leases().await?.into_iter();
         Ok(leases
             .filter(|(worker, node)| node.is_none() && *worker != self.own.worker)
