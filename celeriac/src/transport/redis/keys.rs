@@ -124,6 +124,11 @@ impl Keys {
         self.named(&format!("celeriac.lease:{worker}"))
     }
 
+    /// By what Redis knows a worker.
+    pub fn known(&self, worker: &str) -> String {
+        self.named(&format!("celeriac.known:{worker}"))
+    }
+
     /// Which of a worker's fetchers may take messages.
     pub fn fetcher(&self, worker: &str) -> String {
         self.named(&format!("celeriac.fetcher:{worker}"))

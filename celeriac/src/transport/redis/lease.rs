@@ -5,6 +5,7 @@
 //! that lives is not taken for dead because there is no room.
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::Script;
@@ -17,41 +18,45 @@ use crate::error::Error;
 const CHUNK: usize = 1000;
 /// No visibility timeout can be kept that is shorter.
 const LEAST: Duration = Duration::from_millis(300);
-/// A worker whose messages others have put back is remembered for a day.
+/// A worker is known for a day, and so is one whose messages others have put back.
 const REMEMBERED: u64 = 86_400_000;
 
 /// Renews the lease and the times of delivery. `KEYS`: lease, fetcher, workers,
-/// unacked, unacked_index. `ARGV`: worker, nodename, milliseconds, tags. Answers
-/// what was known of the worker, and the places of the tags that are not in
-/// `unacked`.
+/// unacked, unacked_index, known. `ARGV`: worker, nodename, milliseconds, the
+/// renewal's number, milliseconds for which the worker is known, tags. Answers
+/// whether Redis did not know the worker, and the places of the tags that are
+/// not in `unacked`.
+///
+/// `known` has the number of the renewal that found it missing. The number
+/// changes once an answer has been heard: a renewal whose answer was lost is
+/// answered the same again.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-local standing = 0
 if redis.call('PEXPIRE', KEYS[1], ARGV[3]) == 1 then
-  standing = 2
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
-elseif redis.call('SISMEMBER', KEYS[3], ARGV[1]) + redis.call('EXISTS', KEYS[2]) > 0 then
-  standing = 1
 end
+redis.call('SET', KEYS[6], ARGV[4], 'NX', 'PX', ARGV[5])
+redis.call('PEXPIRE', KEYS[6], ARGV[5])
+local unknown = redis.call('GET', KEYS[6]) == ARGV[4]
 redis.call('SADD', KEYS[3], ARGV[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 local time = redis.call('TIME')
 local now, times, gone = string.format('%s.%06d', time[1], time[2]), {}, {}
-for i = 4, #ARGV do
+for i = 6, #ARGV do
   times[#times + 1] = now
   times[#times + 1] = ARGV[i]
 end
-if #times > 0 and redis.call('ZADD', KEYS[5], 'XX', 'CH', unpack(times)) < #ARGV - 3 then
-  for i = 4, #ARGV do
+if #times > 0 and redis.call('ZADD', KEYS[5], 'XX', 'CH', unpack(times)) < #ARGV - 5 then
+  for i = 6, #ARGV do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
       redis.call('ZADD', KEYS[5], now, ARGV[i])
     else
-      gone[#gone + 1] = i - 4
+      gone[#gone + 1] = i - 6
     end
   end
 end
-return {standing, gone}
+return {unknown and 1 or 0, gone}
 ",
     )
 });
@@ -84,27 +89,6 @@ return 1
     )
 });
 
-/// What the broker knew of a worker that renews its lease.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Nothing: it is new, or the broker has lost its data.
-    Unknown,
-    /// That it had a lease.
-    Lapsed,
-    /// Its lease.
-    Leased,
-}
-
-impl From<u8> for Standing {
-    fn from(answer: u8) -> Self {
-        match answer {
-            0 => Self::Unknown,
-            1 => Self::Lapsed,
-            _ => Self::Leased,
-        }
-    }
-}
-
 impl RedisTransport {
     /// Renews the lease and the times of what is held, and learns what is held
     /// no more.
@@ -114,45 +98,54 @@ impl RedisTransport {
         let _alone = self.own.renewing.lock().await;
         let (doubts, sent) = (self.own.sureness.doubts(), held::now());
         let tags = self.own.held.tags();
-        let (mut rest, mut standing, mut gone) = (&*tags, None, Vec::new());
-        while standing.is_none() || !rest.is_empty() {
+        let number = self.own.renewal.load(Ordering::Relaxed);
+        let (mut rest, mut lost, mut gone) = (&*tags, None, Vec::new());
+        while lost.is_none() || !rest.is_empty() {
             let (some, others) = rest.split_at(rest.len().min(CHUNK));
-            let (found, missing) = self.renew_some(some).await?;
-            standing.get_or_insert(found);
+            let (unknown, missing) = self.renew_some(number, some).await?;
+            lost.get_or_insert(unknown);
             gone.extend(missing);
             rest = others;
         }
-        self.give_up(&gone, standing.unwrap_or(Standing::Unknown));
+        self.own.renewal.store(number + 1, Ordering::Relaxed);
+        self.give_up(&gone, lost == Some(true));
         let until = sent.saturating_add(self.certain_for().as_millis() as u64);
         self.own.sureness.renew(until, doubts);
         Ok(())
     }
 
-    async fn renew_some(&self, tags: &[Tag]) -> Result<(Standing, Vec<Tag>), Error> {
+    /// Whether Redis did not know this worker, and which tags it does not have.
+    pub(super) async fn renew_some(
+        &self,
+        number: usize,
+        tags: &[Tag],
+    ) -> Result<(bool, Vec<Tag>), Error> {
         let (keys, own) = (&self.keys, &self.own);
         let mut call = RENEW.key(keys.lease(&own.worker));
         call.key(keys.fetcher(&own.worker))
             .key(keys.workers())
             .key(keys.unacked())
-            .key(keys.unacked_index());
+            .key(keys.unacked_index())
+            .key(keys.known(&own.worker));
         call.arg(&own.worker).arg(own.nodename());
         call.arg(self.lease().as_millis() as u64);
+        call.arg(number).arg(REMEMBERED);
         for tag in tags {
             call.arg(&**tag);
         }
-        let (standing, places): (u8, Vec<usize>) =
+        let (unknown, places): (bool, Vec<usize>) =
             call.invoke_async(&mut self.connection()).await?;
         let gone = places.into_iter().filter_map(|place| tags.get(place));
-        Ok((standing.into(), gone.cloned().collect()))
+        Ok((unknown, gone.cloned().collect()))
     }
 
     /// Notes what others have been given. A broker that has lost its data has
     /// given nothing to anybody: what is held exists only here, and runs.
-    fn give_up(&self, gone: &[Tag], standing: Standing) {
+    fn give_up(&self, gone: &[Tag], lost: bool) {
         if gone.is_empty() {
             return;
         }
-        if standing == Standing::Unknown {
+        if lost {
             tracing::warn!(
                 "The broker has lost its data; {} message(s) exist only here, and run.",
                 gone.len()
@@ -216,6 +209,7 @@ impl RedisTransport {
         let mut pipeline = redis::pipe();
         pipeline.srem(self.keys.workers(), worker).ignore();
         pipeline.del(self.keys.lease(worker)).ignore();
+        pipeline.del(self.keys.known(worker)).ignore();
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 

@@ -10,6 +10,7 @@
 //! | `<id>.reply.celery.pidbox` | replies to a control command; expire |
 //! | `celeriac.workers`, `celeriac.lease:<worker>` | who lives (see `recovery`) |
 //! | `celeriac.fetcher:<worker>` | by which connection it may take messages (see `held`) |
+//! | `celeriac.known:<worker>` | that Redis knows it: missing where Redis has lost its data (see `lease`) |
 //! | `celeriac.broadcasts:<worker>` | the broadcasts that it hears |
 //! | `celeriac.dead_letter` | messages that nobody can run, with the reason |
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
@@ -95,6 +96,8 @@ struct Own {
     sureness: Sureness,
     /// Renewals are made one after the other.
     renewing: Mutex<()>,
+    /// The number of the next renewal, the same until its answer is heard.
+    renewal: AtomicUsize,
     /// The connection that takes messages; `None` until the first fetch and
     /// after a fault.
     fetcher: Mutex<Option<Fetcher>>,
@@ -115,6 +118,7 @@ impl Own {
             held: Held::default(),
             sureness: Sureness::default(),
             renewing: Mutex::default(),
+            renewal: AtomicUsize::new(0),
             fetcher: Mutex::default(),
             unswept: AtomicBool::new(false),
             suspects: Mutex::default(),

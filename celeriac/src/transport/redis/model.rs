@@ -758,3 +758,30 @@ fn whatever_happens_each_message_is_in_one_place_and_runs_once() -> Result<(), S
     });
     tried.map_err(|failed| failed.to_string())
 }
+
+/// Redis loses its data, and the first renewal afterwards is not answered.
+#[tokio::test]
+async fn what_redis_has_lost_runs_where_it_is_held() -> Outcome {
+    let server = Server::start();
+    for lost_answers in 0..3 {
+        let mut world = World::new(&server).await?;
+        world.send(1).await?;
+        world.fetch(0, 1).await?;
+        let worker = world.workers[0].take().expect("it was started");
+        let tags: Vec<Tag> = worker.waiting.iter().map(|d| Arc::clone(&d.tag)).collect();
+        prop_assert_eq!(tags.len(), 1);
+        let flushed = redis::cmd("FLUSHALL").exec_async(&mut world.redis).await;
+        flushed.map_err(broken)?;
+        let own = &worker.transport.own;
+        let number = own.renewal.load(Ordering::Relaxed);
+        for _ in 0..lost_answers {
+            let renewed = worker.transport.renew_some(number, &tags).await;
+            prop_assert_eq!(renewed.map_err(broken)?, (true, tags.clone()));
+        }
+        for _ in 0..2 {
+            worker.transport.tend("node").await.map_err(broken)?;
+            prop_assert_eq!(worker.transport.begin(&tags[0]), Some(true));
+        }
+    }
+    Ok(())
+}
