@@ -20,7 +20,7 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS", 6))
 #: Short times, so that much happens in few seconds.
 QUICK = {
     "task_acks_late": True,
-    "broker_transport_options": {"worker_lease": 2},
+    "broker_transport_options": {"worker_lease": 3},
 }
 
 

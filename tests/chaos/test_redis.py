@@ -35,7 +35,7 @@ def hung(site):
 @fault
 def full(site):
     site.broker.client.config_set("maxmemory", 1)
-    time.sleep(site.rng.uniform(1, 3))
+    time.sleep(site.rng.uniform(1, 5))
     site.broker.client.config_set("maxmemory", 0)
 
 
@@ -43,7 +43,7 @@ def full(site):
 def without_its_disk(site):
     """As MISCONF; a replica that is missing gives the same refusal by a setting."""
     site.broker.client.config_set("min-replicas-to-write", 1)
-    time.sleep(site.rng.uniform(1, 3))
+    time.sleep(site.rng.uniform(1, 5))
     site.broker.client.config_set("min-replicas-to-write", 0)
 
 
@@ -51,7 +51,7 @@ def without_its_disk(site):
 def read_only(site):
     """A failover: it is a replica for a while, and keeps its clients."""
     site.broker.client.replicaof("127.0.0.1", "1")
-    time.sleep(site.rng.uniform(1, 3))
+    time.sleep(site.rng.uniform(1, 5))
     site.broker.client.replicaof("NO", "ONE")
 
 
