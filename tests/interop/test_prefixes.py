@@ -78,3 +78,29 @@ def test_failures_may_live_for_another_while(redis, tmp_path, kind):
         assert isinstance(bad.get(timeout=20, propagate=False), TypeError)
         seconds = [redis.client.ttl(f"celery-task-meta-{result.id}") for result in (good, bad)]
         assert 4900 < seconds[0] <= 5000 and 50 < seconds[1] <= 70
+
+
+#: Names of the broker's that a fleet may have chosen.
+NAMES = {"unacked_key": "kept", "unacked_index_key": "kept-times", "unacked_mutex_key": "kept-lock"}
+
+
+@pytest.mark.parametrize("fanout", [
+    {"fanout_prefix": False},
+    {"fanout_prefix": "/shop{db}.", "fanout_patterns": False},
+])
+def test_a_fleet_may_name_the_brokers_keys_and_channels(redis, tmp_path, fanout):
+    shared = {"broker_transport_options": {**NAMES, **fanout}}
+    with (working(rust_worker, redis, tmp_path, **shared) as rust,
+          working(python_worker, redis, tmp_path, **shared) as python):
+        assert rust.send("add", 1, 2).get(timeout=20) == 3
+        held = rust.apply("add", (1, 2), {}, countdown=60)
+        until(lambda: str(held.id) in str(redis.client.hvals("kept")), "it is held under that name")
+        assert redis.client.zcard("kept-times") >= 1
+        # By the channels: commands to both, and gossip from one to the other.
+        answers = until(lambda: two(rust.app.control.ping(timeout=1)), "both answer")
+        assert len(answers) == 2
+        assert python.send("add", 1, 2).get(timeout=20) == 3
+
+
+def two(answers):
+    return answers if len(answers) == 2 else None

@@ -9,6 +9,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 /// what any clock here overflows at.
 const LONGEST: f64 = u32::MAX as f64;
 
+/// What channels begin with in kombu, unless told otherwise.
+pub(super) const FANOUT_PREFIX: &str = "/{db}.";
+
 const EXPECTED: &str = "must be a number of seconds, 0 to 4294967295";
 
 /// Seconds: a number, the text of one, or the parts of a `timedelta`.
@@ -36,6 +39,24 @@ pub(super) fn retries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usiz
         false => Err(D::Error::custom(
             "must be a whole number, or `inf`: without end",
         )),
+    }
+}
+
+/// kombu's `fanout_prefix`: a text, or whether there is kombu's own.
+pub(super) fn fanout_prefix<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Whether(bool),
+        Text(String),
+    }
+    let form = Form::deserialize(deserializer);
+    match form.map_err(|_| D::Error::custom("must be `true`, `false` or a text"))? {
+        Form::Whether(true) => Ok(FANOUT_PREFIX.to_owned()),
+        Form::Whether(false) => Ok(String::new()),
+        Form::Text(text) => Ok(text),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::forms::{seconds, some_seconds};
+use super::forms::{FANOUT_PREFIX, fanout_prefix, seconds, some_seconds};
 use super::link::{above_zero, some_above_zero};
 use super::{
     DeliveryMode, ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues,
@@ -350,6 +350,19 @@ pub struct TransportOptions {
     pub global_keyprefix: String,
     /// In which order queues are read.
     pub queue_order_strategy: QueueOrder,
+    /// What channels begin with; `{db}` in it is the database's number. In a
+    /// file, `true` is kombu's own and `false` is nothing.
+    #[serde(deserialize_with = "fanout_prefix")]
+    pub fanout_prefix: String,
+    /// Whether a channel's name ends with the routing key, so that it can be
+    /// heard by a pattern.
+    pub fanout_patterns: bool,
+    /// The hash of what has been delivered and not acknowledged.
+    pub unacked_key: String,
+    /// The sorted set of its times of delivery.
+    pub unacked_index_key: String,
+    /// The lock of whoever restores it.
+    pub unacked_mutex_key: String,
     /// How long an answer is waited for while nothing moves; 10 if not given.
     #[serde(deserialize_with = "some_above_zero")]
     pub socket_timeout: Option<f64>,
@@ -373,6 +386,11 @@ impl Default for TransportOptions {
             sep: "\u{6}\u{16}".to_owned(),
             global_keyprefix: String::new(),
             queue_order_strategy: QueueOrder::RoundRobin,
+            fanout_prefix: FANOUT_PREFIX.to_owned(),
+            fanout_patterns: true,
+            unacked_key: "unacked".to_owned(),
+            unacked_index_key: "unacked_index".to_owned(),
+            unacked_mutex_key: "unacked_mutex".to_owned(),
             socket_timeout: None,
             socket_connect_timeout: None,
             client_name: None,

@@ -16,8 +16,12 @@ pub(super) struct Keys {
     separator: String,
     steps: Vec<u8>,
     order: QueueOrder,
-    /// The database's number, which channels begin with.
-    database: i64,
+    unacked: String,
+    unacked_index: String,
+    unacked_mutex: String,
+    /// What channels begin with.
+    fanout_prefix: String,
+    fanout_patterns: bool,
 }
 
 impl Keys {
@@ -37,7 +41,11 @@ impl Keys {
             separator: options.sep.clone(),
             steps,
             order: options.queue_order_strategy,
-            database,
+            unacked: options.unacked_key.clone(),
+            unacked_index: options.unacked_index_key.clone(),
+            unacked_mutex: options.unacked_mutex_key.clone(),
+            fanout_prefix: options.fanout_prefix.replace("{db}", &database.to_string()),
+            fanout_patterns: options.fanout_patterns,
         }
     }
 
@@ -83,15 +91,15 @@ impl Keys {
     }
 
     pub fn unacked(&self) -> String {
-        self.named("unacked")
+        self.named(&self.unacked)
     }
 
     pub fn unacked_index(&self) -> String {
-        self.named("unacked_index")
+        self.named(&self.unacked_index)
     }
 
     pub fn unacked_mutex(&self) -> String {
-        self.named("unacked_mutex")
+        self.named(&self.unacked_mutex)
     }
 
     pub fn dead_letter(&self) -> String {
@@ -190,9 +198,13 @@ impl Keys {
 
     /// The channel of a fanout exchange, as kombu's `_get_publish_topic`.
     pub fn channel(&self, exchange: &str, routing_key: &str) -> String {
-        let database = self.database;
-        let slash = if routing_key.is_empty() { "" } else { "/" };
-        self.named(&format!("/{database}.{exchange}{slash}{routing_key}"))
+        let prefix = &self.fanout_prefix;
+        match routing_key {
+            key if self.fanout_patterns && !key.is_empty() => {
+                self.named(&format!("{prefix}{exchange}/{key}"))
+            }
+            _ => self.named(&format!("{prefix}{exchange}")),
+        }
     }
 
     /// The queue of a binding that fits this routing key: is the same, or, on a
