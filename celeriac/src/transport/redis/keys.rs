@@ -199,12 +199,13 @@ impl Keys {
     /// The channel of a fanout exchange, as kombu's `_get_publish_topic`.
     pub fn channel(&self, exchange: &str, routing_key: &str) -> String {
         let prefix = &self.fanout_prefix;
-        match routing_key {
-            key if self.fanout_patterns && !key.is_empty() => {
-                self.named(&format!("{prefix}{exchange}/{key}"))
-            }
-            _ => self.named(&format!("{prefix}{exchange}")),
-        }
+        let key = if self.fanout_patterns {
+            routing_key
+        } else {
+            ""
+        };
+        let slash = if key.is_empty() { "" } else { "/" };
+        self.named(&format!("{prefix}{exchange}{slash}{key}"))
     }
 
     /// The queue of a binding that fits this routing key: is the same, or, on a

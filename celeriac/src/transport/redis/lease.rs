@@ -5,7 +5,6 @@
 //! that lives is not taken for dead because there is no room.
 
 use std::sync::LazyLock;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::Script;
@@ -95,19 +94,18 @@ impl RedisTransport {
     pub(super) async fn renew(&self) -> Result<(), Error> {
         // One after the other: the second would hide from the first that the
         // lease had ended.
-        let _alone = self.own.renewing.lock().await;
+        let mut number = self.own.renewing.lock().await;
         let (doubts, sent) = (self.own.sureness.doubts(), held::now());
         let tags = self.own.held.tags();
-        let number = self.own.renewal.load(Ordering::Relaxed);
         let (mut rest, mut lost, mut gone) = (&*tags, None, Vec::new());
         while lost.is_none() || !rest.is_empty() {
             let (some, others) = rest.split_at(rest.len().min(CHUNK));
-            let (unknown, missing) = self.renew_some(number, some).await?;
+            let (unknown, missing) = self.renew_some(*number, some).await?;
             lost.get_or_insert(unknown);
             gone.extend(missing);
             rest = others;
         }
-        self.own.renewal.store(number + 1, Ordering::Relaxed);
+        *number += 1;
         self.give_up(&gone, lost == Some(true));
         let until = sent.saturating_add(self.certain_for().as_millis() as u64);
         self.own.sureness.renew(until, doubts);

@@ -94,10 +94,9 @@ struct Own {
     held: Held,
     /// Whether it may be sure of that.
     sureness: Sureness,
-    /// Renewals are made one after the other.
-    renewing: Mutex<()>,
     /// The number of the next renewal, the same until its answer is heard.
-    renewal: AtomicUsize,
+    /// Renewals are made one after the other.
+    renewing: Mutex<usize>,
     /// The connection that takes messages; `None` until the first fetch and
     /// after a fault.
     fetcher: Mutex<Option<Fetcher>>,
@@ -118,7 +117,6 @@ impl Own {
             held: Held::default(),
             sureness: Sureness::default(),
             renewing: Mutex::default(),
-            renewal: AtomicUsize::new(0),
             fetcher: Mutex::default(),
             unswept: AtomicBool::new(false),
             suspects: Mutex::default(),

@@ -192,6 +192,15 @@ fn id_of(message: &[u8]) -> String {
     id.and_then(|id| id.as_str()).unwrap_or_default().to_owned()
 }
 
+/// So many seconds in the steps, milliseconds, after which a worker tends.
+fn rounds(seconds: u64) -> impl Iterator<Item = u64> {
+    const STEP: usize = 9_000;
+    let all = seconds * 1000;
+    (0..all)
+        .step_by(STEP)
+        .map(move |passed| (all - passed).min(STEP as u64))
+}
+
 fn broken<E: std::fmt::Display>(error: E) -> TestCaseError {
     TestCaseError::fail(error.to_string())
 }
@@ -522,10 +531,7 @@ impl World {
     /// Time passes for Redis and for the workers, of which those that are not
     /// paused tend as often as they should.
     async fn pass(&mut self, seconds: u64, recover: bool) -> Outcome {
-        let mut left = seconds * 1000;
-        while left > 0 {
-            let step = left.min(9_000);
-            left -= step;
+        for step in rounds(seconds) {
             self.time_passes(step).await?;
             for place in 0..WORKERS {
                 self.tend(place).await;
@@ -544,10 +550,7 @@ impl World {
             self.tend(place).await;
         }
         let kept = self.sure_of();
-        let mut left = seconds * 1000;
-        while left > 0 {
-            let step = left.min(9_000);
-            left -= step;
+        for step in rounds(seconds) {
             self.take_writes(false).await?;
             for place in 0..WORKERS {
                 self.tend(place).await;
@@ -772,8 +775,7 @@ async fn what_redis_has_lost_runs_where_it_is_held() -> Outcome {
         prop_assert_eq!(tags.len(), 1);
         let flushed = redis::cmd("FLUSHALL").exec_async(&mut world.redis).await;
         flushed.map_err(broken)?;
-        let own = &worker.transport.own;
-        let number = own.renewal.load(Ordering::Relaxed);
+        let number = *worker.transport.own.renewing.lock().await;
         for _ in 0..lost_answers {
             let renewed = worker.transport.renew_some(number, &tags).await;
             prop_assert_eq!(renewed.map_err(broken)?, (true, tags.clone()));
