@@ -113,6 +113,16 @@ impl Error {
 }
 
 impl Error {
+    /// Whether a connection that there was turned out to be lost.
+    pub(crate) fn is_loss(&self) -> bool {
+        let Self::Connection(cause) = self else {
+            return false;
+        };
+        cause
+            .downcast_ref::<redis::RedisError>()
+            .is_some_and(redis::RedisError::is_connection_dropped)
+    }
+
     /// Whether a server is there and says no; else it is away.
     pub(crate) fn is_refusal(&self) -> bool {
         let Self::Connection(cause) = self else {

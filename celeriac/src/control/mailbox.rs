@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::command::{Answer, Arguments, Command, ReplyTo};
 use super::{carry_out, matcher, mingle};
@@ -11,13 +12,13 @@ use crate::message::json;
 use crate::transport::Notice;
 use crate::worker::Shared;
 
-/// Hears and carries out commands, one after the other, until aborted. It runs
-/// beside the slots: how busy they are makes no difference.
-pub(crate) async fn listen(shared: Arc<Shared>) {
+/// Hears and carries out commands, one after the other, until aborted; `hears`
+/// is cancelled once it does. It runs beside the slots: how busy they are makes
+/// no difference.
+pub(crate) async fn listen(shared: Arc<Shared>, hears: CancellationToken) {
     let exchange = format!("{}.pidbox", shared.app.settings().control_exchange);
     let mut commands = shared.beside.subscribe(&exchange, "");
     let begun = commands.begun();
-    let mut begins = true;
     loop {
         tokio::select! {
             notice = commands.next() => match notice {
@@ -25,8 +26,9 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
                 None => return,
             },
             () = begun.notified() => {
-                if !std::mem::replace(&mut begins, false) {
-                    catch_up(&shared);
+                match hears.is_cancelled() {
+                    true => catch_up(&shared),
+                    false => hears.cancel(),
                 }
             }
         }

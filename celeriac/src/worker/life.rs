@@ -417,26 +417,37 @@ impl<'a> Life<'a> {
     /// Runs the task: how it ended, and which signal ended it. `None`: it was
     /// cut off by a cold shutdown.
     async fn ended(&self, child: Option<Lease>) -> Option<(Outcome, Option<i32>)> {
-        tokio::select! {
+        let place = &self.message.place;
+        let mut told = false;
+        let softened = async {
+            place.softened().await;
+            self.tell_of_soft_limit();
+            told = true;
+            std::future::pending::<Infallible>().await
+        };
+        let ended = tokio::select! {
             biased;
-            never = self.tell_when_softened() => match never {},
+            never = softened => match never {},
             // What has ended has ended, whatever else happens then.
             outcome = self.outcome(child) => Some((outcome, None)),
-            signum = self.message.place.terminated() => Some((Outcome::Revoked(Revocation::Terminated), Some(signum))),
+            signum = place.terminated() => Some((Outcome::Revoked(Revocation::Terminated), Some(signum))),
             () = self.shared().shutdown.cold() => None,
+        };
+        // The task may have seen it first, and ended.
+        if place.is_softened() && !told {
+            self.tell_of_soft_limit();
         }
+        ended
     }
 
     /// Tells monitors, as Python does, that a task has been revoked which is to
     /// end as it does at its soft limit.
-    async fn tell_when_softened(&self) -> Infallible {
-        self.message.place.softened().await;
+    fn tell_of_soft_limit(&self) {
         self.tell(&TaskEvent::Revoked {
             terminated: true,
             signum: Some(SOFT_LIMIT),
             expired: false,
         });
-        std::future::pending().await
     }
 
     async fn outcome(&self, child: Option<Lease>) -> Outcome {

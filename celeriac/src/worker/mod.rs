@@ -390,7 +390,7 @@ impl Worker {
         // Aborted when dropped, at the end.
         let mut services = Services::start()?;
         shared.serve(&mut services);
-        let listening = shared.listen(&mut services);
+        let listening = shared.listen(&mut services).await;
         if let Some(state_db) = &state_db {
             services.spawn(Arc::clone(state_db).keep(Arc::clone(&shared)));
         }

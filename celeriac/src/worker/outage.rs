@@ -13,6 +13,9 @@ use crate::error::Error;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest. A worker is back so soon after a cause has ended.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// So many connections take part in a fetch. Whatever ended one may have ended
+/// all, and each is found lost by its own next use.
+const CONNECTIONS: u32 = 2;
 /// The same is not said again before this.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -20,9 +23,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(super) struct Outage {
     /// Whether it has not worked yet.
     starting: bool,
-    /// Whether the last attempt failed.
-    lasts: bool,
-    /// Attempts that have failed, one after the other.
+    /// How often, since it worked, a connection was found lost.
+    lost: u32,
+    /// Attempts that have failed, one after the other, but for those that only
+    /// found a connection lost.
     attempts: u32,
     pause: Duration,
     /// What was said, and when.
@@ -42,7 +46,7 @@ impl Outage {
     pub fn of_none() -> Self {
         Self {
             starting: false,
-            lasts: false,
+            lost: 0,
             attempts: 0,
             pause: SHORTEST_PAUSE,
             said: HashMap::new(),
@@ -51,7 +55,7 @@ impl Outage {
 
     /// The broker works; whether it did not before.
     pub fn end(&mut self) -> bool {
-        std::mem::replace(self, Self::of_none()).lasts
+        std::mem::replace(self, Self::of_none()).lost > 0
     }
 
     /// It does not: waits until it is to be tried again, or the shutdown begins.
@@ -61,11 +65,20 @@ impl Outage {
     pub async fn wait(&mut self, shared: &Shared, error: Error) -> Result<(), Error> {
         shared.link.set_fetched(false);
         shared.link.set_refused(error.is_refusal());
-        let begins = !std::mem::replace(&mut self.lasts, true);
-        if begins && !self.starting {
-            // What has worked is opened again at once.
-            tracing::warn!("consumer: Connection to broker lost: {error}. Connecting again...");
-            return Ok(());
+        // What has worked is opened again at once.
+        match (self.starting, self.lost) {
+            (true, _) => {}
+            (false, 0) => {
+                self.lost = 1;
+                tracing::warn!("consumer: Connection to broker lost: {error}. Connecting again...");
+                return Ok(());
+            }
+            (false, lost) if lost < CONNECTIONS && error.is_loss() => {
+                self.lost += 1;
+                tracing::debug!(%error, "another connection was lost; connecting again");
+                return Ok(());
+            }
+            (false, _) => {}
         }
         self.attempts += 1;
         if self.is_enough(shared, &error) {

@@ -315,6 +315,11 @@ impl Place<'_> {
         self.stop.signal()
     }
 
+    /// Whether it is to meet its soft limit.
+    pub fn is_softened(&self) -> bool {
+        self.stop.is_soft()
+    }
+
     /// Waits until it is to meet its soft limit.
     pub async fn softened(&self) {
         self.stop.softened().await;

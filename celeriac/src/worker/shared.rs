@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,8 @@ use crate::shutdown::Shutdown;
 use crate::task::{Registry, States, Tasks};
 use crate::transport::Transport;
 
+/// So long a start waits until remote control is heard, at most.
+const HEARING: Duration = Duration::from_secs(1);
 /// Tasks that may have run and not be settled, at most.
 const SETTLING: usize = 1024;
 
@@ -173,10 +176,20 @@ impl Shared {
         }
     }
 
-    /// Answers remote control, if it shall.
-    pub(super) fn listen(self: &Arc<Self>, services: &mut Services) -> Option<AbortHandle> {
-        let enabled = self.app.settings().worker_enable_remote_control;
-        enabled.then(|| services.spawn(control::listen(Arc::clone(self))))
+    /// Answers remote control, if it shall: once this returns, unless the
+    /// broker takes too long over it.
+    pub(super) async fn listen(self: &Arc<Self>, services: &mut Services) -> Option<AbortHandle> {
+        if !self.app.settings().worker_enable_remote_control {
+            return None;
+        }
+        let hears = CancellationToken::new();
+        let listening = services.spawn(control::listen(Arc::clone(self), hears.clone()));
+        tokio::select! {
+            () = hears.cancelled() => {}
+            () = sleep(HEARING) => {}
+            () = self.shutdown.warm() => {}
+        }
+        Some(listening)
     }
 
     /// Says again and again that the worker is there.

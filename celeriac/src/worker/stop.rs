@@ -38,6 +38,11 @@ impl Stop {
         self.soft.cancelled().await;
     }
 
+    /// Whether its soft limit is here, by somebody's word.
+    pub fn is_soft(&self) -> bool {
+        self.soft.is_cancelled()
+    }
+
     /// Whether it has been told anything.
     pub fn is_told(&self) -> bool {
         self.state.load(Ordering::Relaxed) != 0
