@@ -155,12 +155,13 @@ impl Connection {
         opened.boxed().shared()
     }
 
-    /// An `answer` of the connection of this number. One that did not come in
-    /// time, or tells that the server is not the one to ask, makes the next
-    /// command take another connection.
+    /// An `answer` of the connection of this number. One that did not come, or
+    /// not in time, or tells that the server is not the one to ask, makes the
+    /// next command take another connection.
     fn trust<T>(&self, number: u64, answer: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &answer
-            && (error.is_timeout() || is_useless(error))
+            // That a connection is lost may be known here before it knows itself.
+            && (error.is_timeout() || error.is_connection_dropped() || is_useless(error))
         {
             let mut current = lock(&self.0.current);
             if current.number == number {
