@@ -8,7 +8,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::{CanvasError, Signature};
+use super::{CanvasError, LaterSteps, Signature};
 use crate::message::lenient::{
     as_text, count, flag, if_fit, number, priority, seconds, text, texts,
 };
@@ -64,7 +64,7 @@ pub struct Options {
     pub chord: Option<Box<Signature>>,
     /// The rest of its chain, the next task last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chain: Option<Vec<Signature>>,
+    pub chain: Option<LaterSteps>,
     /// Callbacks.
     #[serde(
         default,

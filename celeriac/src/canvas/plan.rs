@@ -36,6 +36,9 @@ pub enum CanvasError {
     /// A chord's header would run, and its results go nowhere.
     #[error("a chord needs a body")]
     ChordWithoutBody,
+    /// What is to follow is no signature.
+    #[error("cannot read the next step of the chain: {0}")]
+    Unreadable(String),
     /// There is nothing to send, and no result either.
     #[error("an empty chain cannot be sent")]
     EmptyChain,
@@ -146,7 +149,8 @@ impl Plan {
         if steps.is_empty() {
             return self.apply(first, &[], to_first);
         }
-        let rest = [options.chain.unwrap_or_default(), steps].concat();
+        let mut rest = options.chain.unwrap_or_default();
+        rest.follow(steps);
         let chain = Some(rest);
         self.apply(first, &[], Options { chain, ..to_first })?;
         Ok(results.first().copied())

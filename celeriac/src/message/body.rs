@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::canvas::Signature;
+use crate::canvas::{LaterSteps, Signature};
 
 /// A task's arguments and what follows its end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Embed {
     pub errbacks: Option<Vec<Signature>>,
     /// The rest of a chain, the next task last.
     #[serde(default)]
-    pub chain: Option<Vec<Signature>>,
+    pub chain: Option<LaterSteps>,
     /// The body of the chord that the task is a header member of.
     #[serde(default)]
     pub chord: Option<Signature>,

@@ -1,7 +1,8 @@
 //! A canvas in the place of a running task (`celery.app.task.Task.replace`).
 
 use super::Failure;
-use crate::canvas::{Canvas, Place, Promises, Signature};
+use crate::canvas::{Canvas, CanvasError, LaterSteps, Place, Promises, Signature};
+use crate::error::Error;
 use crate::message::{Body, Headers};
 
 /// What is sent in the place of the task with these headers and this body: it
@@ -39,12 +40,16 @@ pub(crate) fn replacement(
             step.options.replaced_task_nesting = Some(nesting);
         }
     }
-    for step in body.embed.chain.iter().flatten().rev() {
-        let mut step = step.clone();
+    for step in body.embed.chain.iter().flat_map(LaterSteps::iter).rev() {
+        let mut step = step.map_err(unreadable)?.into_owned();
         step.options.replaced_task_nesting = Some(nesting);
         signature = signature | step;
     }
     Ok(signature)
+}
+
+fn unreadable(error: serde_json::Error) -> Failure {
+    Error::from(CanvasError::Unreadable(error.to_string())).into()
 }
 
 fn check(signature: &Signature) -> Result<(), Failure> {

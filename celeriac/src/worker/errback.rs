@@ -2,6 +2,7 @@
 //! followed it fail, and errbacks are called (`celery/backends/base.py`,
 //! `mark_as_failure` and `chord_error_from_stack`).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::chord::Member;
 use super::insist::{Undone, insist_on_result};
 use super::settle::{Settlement, store};
-use crate::canvas::{Canvas, Options, Place, Promises, Signature, group};
+use crate::canvas::{Canvas, LaterSteps, Options, Place, Promises, Signature, group};
 use crate::results::{TaskMeta, states};
 use crate::task::{FailedRequest, Failure, Task};
 
@@ -27,14 +28,20 @@ impl Settlement<'_> {
     /// waits for its last hears of it. As `_fail_chain`.
     pub(super) async fn fail_chain(
         &self,
-        chain: &[Signature],
+        chain: &LaterSteps,
         failed: &Failed<'_>,
         store_errors: bool,
     ) -> Result<(), Undone> {
         let exception = failed.failure.to_meta();
-        let mut steps: VecDeque<&Signature> = chain.iter().collect();
+        let unread = |step: &Result<_, _>| {
+            if let Err(error) = step {
+                tracing::error!("cannot fail a step of the chain, as it cannot be read: {error}");
+            }
+        };
+        let steps = chain.iter().inspect(unread).flatten().map(Cow::into_owned);
+        let mut steps: VecDeque<Signature> = steps.collect();
         while let Some(step) = steps.pop_front() {
-            let member = match Member::of(step) {
+            let member = match Member::of(&step) {
                 Some(member) if !self.has_failed(member.task_id).await? => Some(member),
                 _ => None,
             };
@@ -42,7 +49,7 @@ impl Settlement<'_> {
                 let extended = self.shared().app.settings().result_extended;
                 let traceback = failed.traceback.map(str::to_owned);
                 let result = exception.clone();
-                let meta = TaskMeta::of_signature(step, id, extended, failed.state, result);
+                let meta = TaskMeta::of_signature(&step, id, extended, failed.state, result);
                 store(self.shared(), &TaskMeta { traceback, ..meta }).await?;
             }
             // Boxed: a chord's failure may fail the chain that goes on with it.
@@ -50,9 +57,9 @@ impl Settlement<'_> {
             // A chord has ended when its body has.
             if let Canvas::Chord {
                 body: Some(body), ..
-            } = &step.canvas
+            } = step.canvas
             {
-                steps.push_back(body);
+                steps.push_back(*body);
             }
         }
         Ok(())
@@ -100,8 +107,10 @@ impl Settlement<'_> {
             failure,
             traceback: None,
         };
-        let chain = body.options.chain.as_deref().unwrap_or_default();
-        self.fail_chain(chain, &failed, true).await
+        match &body.options.chain {
+            Some(chain) => self.fail_chain(chain, &failed, true).await,
+            None => Ok(()),
+        }
     }
 
     /// Fails a signature that will not be sent, and the chord that it is a

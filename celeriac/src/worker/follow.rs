@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::insist::{Undone, insist};
 use super::settle::Settlement;
-use crate::canvas::{Options, Plan, Signature, group};
+use crate::canvas::{CanvasError, LaterSteps, Options, Plan, Signature, group};
 use crate::client::sending::Sending;
 use crate::error::Error;
 
@@ -22,14 +22,14 @@ impl Settlement<'_> {
             for callback in together(callbacks) {
                 plan.apply(callback, std::slice::from_ref(result), self.inherited())?;
             }
-            // The next step is the last of the chain: the rest travels with it.
-            if let Some((next, rest)) = embed.chain.as_deref().and_then(<[_]>::split_last) {
-                let chain = Some(rest.to_vec());
+            // The rest of the chain travels with its next step.
+            if let Some((next, rest)) = embed.chain.as_ref().and_then(LaterSteps::split_next) {
+                let next = next.map_err(|error| CanvasError::Unreadable(error.to_string()))?;
                 let options = Options {
-                    chain,
+                    chain: Some(rest),
                     ..self.inherited()
                 };
-                plan.apply(next.clone(), std::slice::from_ref(result), options)?;
+                plan.apply(next, std::slice::from_ref(result), options)?;
             }
             Ok(())
         });
@@ -40,7 +40,7 @@ impl Settlement<'_> {
     /// sent, however often it takes; what cannot be planned is the inner error.
     pub(super) async fn send_as_parent(
         &self,
-        draw: impl FnOnce(&mut Plan) -> Result<(), crate::canvas::CanvasError>,
+        draw: impl FnOnce(&mut Plan) -> Result<(), CanvasError>,
     ) -> Result<Result<(), Error>, Undone> {
         let mut plan = Plan::default();
         if let Err(error) = draw(&mut plan) {
