@@ -85,6 +85,9 @@ pub enum ConfigError {
     },
 }
 
+/// Begins the variables of an application's sections.
+const SECTIONS: &str = "CELERIAC_";
+
 /// A configuration file together with the environment it was read in.
 #[derive(Clone)]
 pub struct Config {
@@ -174,7 +177,7 @@ impl Config {
             Some(_) => return Err(self.place(0).error(format!("`{name}` must be a table"))),
             None => DeTable::new(),
         };
-        let prefix = format!("CELERIAC_{}_", name.to_uppercase());
+        let prefix = format!("{SECTIONS}{}_", name.to_uppercase());
         self.reading(&prefix, Owner::Application).read(table)
     }
 
@@ -207,7 +210,22 @@ impl Config {
                 format!("environment variable {name}: it is not read here; did you mean {own}?")
             })
         });
-        not_read.chain(commands).collect()
+        let ours = self.environment.keys().filter_map(|name| {
+            let meant = self.section_meant(name)?;
+            Some(format!(
+                "environment variable {name}: no section has this name; did you mean {meant}?"
+            ))
+        });
+        not_read.chain(commands).chain(ours).collect()
+    }
+
+    /// The variable that is meant by one whose section is not there, but nearly.
+    fn section_meant(&self, variable: &str) -> Option<String> {
+        let (word, key) = variable.strip_prefix(SECTIONS)?.split_once('_')?;
+        let word = word.to_lowercase();
+        let sections = self.sections.iter().map(String::as_str);
+        let meant = wording::nearest(&word, sections, wording::NEAR)?;
+        (meant != word).then(|| format!("{SECTIONS}{}_{key}", meant.to_uppercase()))
     }
 
     fn reading(&self, prefix: &str, owner: Owner) -> Reading<'_> {
@@ -471,12 +489,15 @@ mod tests {
                 ("CELERY_WORKER_CONCURENCY", "2"),
                 ("CELERY_WORKER_STATEDB", "a"),
                 ("CELERY_APP", "a"),
+                ("CELERIAC_APPI_PORT", "1"),
+                ("CELERIAC_VAR", "a"),
             ],
         )?;
         assert_eq!(
             config.warnings(),
             [
-                "environment variable CELERY_WORKER_CONCURENCY: no setting has this name; did you mean CELERY_WORKER_CONCURRENCY?"
+                "environment variable CELERIAC_APPI_PORT: no section has this name; did you mean CELERIAC_API_PORT?",
+                "environment variable CELERY_WORKER_CONCURENCY: no setting has this name; did you mean CELERY_WORKER_CONCURRENCY?",
             ]
         );
         let ours = parse("", &[("CELERIAC_API_PROT", "1")])?.section::<Api>("api");
