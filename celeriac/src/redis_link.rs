@@ -5,6 +5,8 @@
 //! - [`Connection`]: one after the other
 
 mod address;
+#[cfg(test)]
+mod of_test;
 mod progress;
 mod server;
 mod tls;
@@ -25,6 +27,8 @@ use tokio::time::sleep;
 
 use crate::error::Error;
 
+#[cfg(test)]
+pub(crate) use of_test::RedisOfTest;
 pub(crate) use server::{Line, Server};
 
 /// A server takes what is smaller, whatever its bounds: the least that Redis

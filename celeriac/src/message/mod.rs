@@ -36,7 +36,7 @@ pub use envelope::{DeliveryInfo, Envelope, Properties};
 pub use format::Format;
 pub use headers::Headers;
 pub(crate) use instant::isoformat;
-pub use json::{from_value, to_value};
+pub use json::{from_slice, from_value, to_value, to_vec};
 pub use serializer::Serializer;
 
 /// Why a message cannot be read. Such a message goes to the dead-letter list.

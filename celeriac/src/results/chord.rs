@@ -54,8 +54,8 @@ pub trait ChordStore: Send + Sync {
     /// Says how many results the header of this group has.
     async fn set_chord_size(&self, group_id: &str, size: u64) -> Result<(), Error>;
 
-    /// Has the chord wait for one more.
-    async fn add_to_chord(&self, group_id: &str) -> Result<(), Error>;
+    /// Has the chord wait for one more, this task. Said twice, it counts once.
+    async fn add_to_chord(&self, group_id: &str, task_id: &str) -> Result<(), Error>;
 
     /// Counts a member. One that is delivered twice counts once; of workers
     /// that complete the chord at the same time, one is told so.

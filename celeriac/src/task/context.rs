@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use backon::Retryable;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Retry, Task, TaskError};
-use crate::canvas::{Plan, Signature, check_limits};
+use crate::canvas::{Plan, Signature, check_limits, new_id};
 use crate::client::App;
 use crate::client::{AsyncResult, Lineage};
 use crate::error::Error;
@@ -316,7 +317,13 @@ impl Context {
         options.group_index = headers.group_index;
         options.chord = Some(Box::new(chord.clone()));
         options.root_id = headers.root_id.clone();
-        self.app().results()?.add_to_chord(group_id).await?;
+        let id = options.task_id.get_or_insert_with(new_id);
+        let results = self.app().results()?;
+        let policy = self.app().settings().task_publish_retry_policy;
+        (|| results.add_to_chord(group_id, id))
+            .retry(policy.pauses().take(policy.max_retries))
+            .when(Error::passes)
+            .await?;
         Ok(self.send(signature).await?)
     }
 

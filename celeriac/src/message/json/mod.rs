@@ -21,12 +21,12 @@ use write::Exact;
 
 use crate::stack::{LEAST, MORE};
 
-/// Reads what Python wrote.
+/// Reads JSON that Python wrote: with `NaN` and `Infinity`, and integers of any
+/// size. As `json.loads`.
 ///
 /// # Errors
-/// If it is no JSON, not of this type, or nested deeper than
-/// [`MAX_DEPTH`](super::serializer::MAX_DEPTH).
-pub(crate) fn from_slice<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Error> {
+/// If it is no JSON, not of this type, or nested deeper than 1,000 levels.
+pub fn from_slice<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Error> {
     // Nearly always right, and far the fastest.
     if !number::may_be_long(raw)
         && let Ok(value) = parse(Deserializer::from_slice(raw))
@@ -48,11 +48,12 @@ fn parse<T: DeserializeOwned>(mut json: Deserializer<SliceRead<'_>>) -> Result<T
     Ok(value)
 }
 
-/// Writes what Python reads.
+/// Writes JSON that Python reads: `NaN`, `Infinity` and integers of any size,
+/// too. As `json.dumps`, without its blanks.
 ///
 /// # Errors
 /// If JSON cannot hold it: a map with keys that are no scalars, say.
-pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut written = Vec::with_capacity(128);
     value.serialize(Exact(&mut Serializer::new(&mut written)))?;
     Ok(number::bare(written))

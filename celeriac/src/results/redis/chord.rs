@@ -56,6 +56,12 @@ if holder == token then return 1 end
 return holder == 'done' and 0 or 2
 "#;
 
+/// Has a chord wait for one more, however often it is said. What a member's end
+/// counts by gets its life then. `KEYS`: `.t .d`. `ARGV`: a mark.
+const ADD: &str = r"
+if redis.call('SADD', KEYS[2], ARGV[1]) == 1 then redis.call('INCR', KEYS[1]) end
+";
+
 /// Keeps a claim, or takes one that nobody holds. `KEYS`: `.c .s`. `ARGV`:
 /// token, seconds.
 const HOLD_ON: &str = r#"
@@ -100,12 +106,13 @@ impl ChordStore for RedisResults {
             .await
     }
 
-    async fn add_to_chord(&self, group_id: &str) -> Result<(), Error> {
-        Ok(self
-            .connection
-            .clone()
-            .incr(self.keys.group(group_id, ".t"), 1)
-            .await?)
+    async fn add_to_chord(&self, group_id: &str, task_id: &str) -> Result<(), Error> {
+        let mut call = self.chords.add.prepare_invoke();
+        for suffix in [".t", ".d"] {
+            call.key(self.keys.group(group_id, suffix));
+        }
+        call.arg(format!("added:{task_id}"));
+        Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 
     async fn chord_part(&self, part: &ChordPart<'_>) -> Result<ChordProgress, Error> {
@@ -210,6 +217,7 @@ impl ChordStore for RedisResults {
 /// The scripts that count chords.
 pub(super) struct ChordScripts {
     part: ::redis::Script,
+    add: ::redis::Script,
     hold: ::redis::Script,
     finish: ::redis::Script,
 }
@@ -218,8 +226,44 @@ impl Default for ChordScripts {
     fn default() -> Self {
         Self {
             part: ::redis::Script::new(PART),
+            add: ::redis::Script::new(ADD),
             hold: ::redis::Script::new(HOLD_ON),
             finish: ::redis::Script::new(FINISH),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis_link::RedisOfTest;
+
+    /// Its answer may have been lost, and it is said again.
+    #[tokio::test]
+    async fn who_is_added_twice_counts_once() -> Result<(), Error> {
+        let redis = RedisOfTest::start();
+        let settings = redis.settings();
+        let results = RedisResults::new(&settings.broker_url, &settings)?;
+        results.set_chord_size("g", 1).await?;
+        for added in ["b", "b", "c"] {
+            results.add_to_chord("g", added).await?;
+        }
+        let mut ended = Vec::new();
+        for task_id in ["a", "b", "b", "c"] {
+            let part = ChordPart {
+                group_id: "g",
+                task_id,
+                index: None,
+                state: "SUCCESS",
+                result: &Value::Null,
+                token: "t",
+            };
+            ended.push(results.chord_part(&part).await?);
+        }
+        let complete = ended
+            .iter()
+            .map(|progress| *progress == ChordProgress::Complete);
+        assert_eq!(complete.collect::<Vec<_>>(), [false, false, false, true]);
+        Ok(())
     }
 }

@@ -6,10 +6,9 @@
 //! shrunk, kept and tried first the next time, as proptest has it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -19,6 +18,7 @@ use redis::{AsyncCommands, Script};
 use super::fetch::Fetcher;
 use super::{Delivery, RedisTransport, Tag, held};
 use crate::config::Settings;
+use crate::redis_link::RedisOfTest;
 use crate::transport::Transport;
 
 /// Interleavings that are tried unless `PROPTEST_CASES` says otherwise.
@@ -113,47 +113,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..50)
 }
 
-/// A Redis of the test's own, on a socket.
-struct Server {
-    process: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory for Redis");
-        let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--unixsocket", "s", "--dir"])
-            .arg(directory.path())
-            .current_dir(directory.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server, which scripts/setup installs");
-        let socket = directory.path().join("s");
-        let patience = Instant::now() + Duration::from_secs(10);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < patience, "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Self { process, directory }
-    }
-
-    fn settings(&self) -> Settings {
-        let mut settings = Settings {
-            broker_url: format!("redis+socket://{}/s", self.directory.path().display()),
-            ..Settings::default()
-        };
-        let options = &mut settings.broker_transport_options;
-        (options.worker_lease, options.visibility_timeout) = (LEASE, VISIBILITY);
-        settings
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn settings(redis: &RedisOfTest) -> Settings {
+    let mut settings = redis.settings();
+    let options = &mut settings.broker_transport_options;
+    (options.worker_lease, options.visibility_timeout) = (LEASE, VISIBILITY);
+    settings
 }
 
 /// A worker, one step at a time.
@@ -206,9 +170,9 @@ fn broken<E: std::fmt::Display>(error: E) -> TestCaseError {
 }
 
 impl World {
-    async fn new(server: &Server) -> Outcome<Self> {
-        let settings = server.settings();
-        let socket = server.directory.path().join("s");
+    async fn new(redis: &RedisOfTest) -> Outcome<Self> {
+        let settings = settings(redis);
+        let socket = redis.socket();
         let client = redis::Client::open(format!("redis+unix://{}", socket.display()));
         let client = client.map_err(broken)?;
         let redis = client.get_multiplexed_async_connection().await;
@@ -736,7 +700,7 @@ end
 
 #[test]
 fn whatever_happens_each_message_is_in_one_place_and_runs_once() -> Result<(), String> {
-    let server = Server::start();
+    let redis = RedisOfTest::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -751,7 +715,7 @@ fn whatever_happens_each_message_is_in_one_place_and_runs_once() -> Result<(), S
     });
     let tried = runner.run(&steps(), |steps| {
         runtime.block_on(async {
-            let mut world = World::new(&server).await?;
+            let mut world = World::new(&redis).await?;
             for step in &steps {
                 world.take(step).await?;
                 world.check().await?;
@@ -765,9 +729,9 @@ fn whatever_happens_each_message_is_in_one_place_and_runs_once() -> Result<(), S
 /// Redis loses its data, and the first renewal afterwards is not answered.
 #[tokio::test]
 async fn what_redis_has_lost_runs_where_it_is_held() -> Outcome {
-    let server = Server::start();
+    let redis = RedisOfTest::start();
     for lost_answers in 0..3 {
-        let mut world = World::new(&server).await?;
+        let mut world = World::new(&redis).await?;
         world.send(1).await?;
         world.fetch(0, 1).await?;
         let worker = world.workers[0].take().expect("it was started");
