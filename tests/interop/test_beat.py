@@ -192,8 +192,14 @@ def test_a_broker_that_was_away_gets_each_run_once(durable_redis, tmp_path):
     assert beats.waiting("ticks") == beats.counts()["tick"]
 
 
-def test_a_history_that_nobody_can_read_begins_anew(beats):
-    beats.redis.client.hset(f"{beats.prefix}celeriac.beat.histories", "tick", "{")
+@pytest.mark.parametrize("found", [
+    "{",
+    '{"last_run_at": "never", "total_run_count": 1}',
+    '{"total_run_count": 1, "last_run_at": "2020-01-01T01:00:00.0+01:00"}',
+])
+def test_a_history_is_gone_on_from_however_it_is_written(beats, found):
+    """One that nobody can read begins anew."""
+    beats.redis.client.hset(f"{beats.prefix}celeriac.beat.histories", "tick", found)
     beats.start({"tick": {"task": "t.tick", "schedule": 0.2, "options": {"queue": "ticks"}}})
     until(lambda: beats.waiting("ticks"), "it is sent")
 

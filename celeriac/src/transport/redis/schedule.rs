@@ -15,6 +15,7 @@
 //! it does not matter whose own is right.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis::{AsyncCommands, Script};
@@ -28,7 +29,7 @@ use crate::config::Settings;
 use crate::error::Error;
 use crate::message::json;
 use crate::redis_link::{self, Connection, Server};
-use crate::schedule::{Change, Lead, Memory, ScheduleStore, Turn};
+use crate::schedule::{Change, History, Lead, Memory, ScheduleStore, Turn};
 
 /// `KEYS`: leader, reigns, revision. `ARGV`: this beat, the lease in
 /// milliseconds.
@@ -57,23 +58,18 @@ return 1
 ";
 
 /// `KEYS`: leader, histories, a list or channel for each message. `ARGV`: who,
-/// how many turns, three for each (the entry, its history before, empty for none, and
-/// after), for each message the command that sends it, and itself. A history
-/// that cannot be read is none. What is no list refuses all, and nothing is done.
+/// how many turns, three for each (the entry, its history before as it is
+/// stored, empty for none, and after), for each message the command that sends
+/// it, and itself. What is no list refuses all, and nothing is done.
 const COMMIT: &str = r"
-local function history(text)
-  local ok, it = pcall(cjson.decode, text or '')
-  if not ok or type(it) ~= 'table' then return '' end
-  return tostring(it['last_run_at']) .. ' ' .. tostring(it['total_run_count'])
-end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local last = 3 * ARGV[2]
 local done = true
 local fits = true
 for i = 3, last, 3 do
-  local known = history(redis.call('HGET', KEYS[2], ARGV[i]))
-  done = done and known == history(ARGV[i + 2])
-  fits = fits and known == history(ARGV[i + 1])
+  local known = redis.call('HGET', KEYS[2], ARGV[i]) or ''
+  done = done and known == ARGV[i + 2]
+  fits = fits and known == ARGV[i + 1]
 end
 if done then return 1 end
 if not fits then return 0 end
@@ -92,6 +88,9 @@ pub struct RedisSchedule {
     /// This beat's name in the election.
     beat: String,
     lease: Duration,
+    /// The histories as they were found: others may write a time in another
+    /// way, or what nobody can read, and it is there all the same.
+    found: Mutex<HashMap<String, Vec<u8>>>,
     lead: Script,
     resign: Script,
     forget: Script,
@@ -110,6 +109,7 @@ impl RedisSchedule {
             keys: Keys::of(&server, &settings.broker_transport_options),
             beat: new_id(),
             lease: settings.lease(),
+            found: Mutex::default(),
             lead: Script::new(LEAD),
             resign: Script::new(RESIGN),
             forget: Script::new(FORGET),
@@ -125,18 +125,30 @@ impl RedisSchedule {
         self.keys.beat(name)
     }
 
-    /// A hash of JSON values. What nobody can read is left out.
-    async fn table<T: DeserializeOwned>(&self, name: &str) -> Result<BTreeMap<String, T>, Error> {
-        let table: HashMap<String, Vec<u8>> = self.connection().hgetall(self.key(name)).await?;
-        let read = |(entry, value): (String, Vec<u8>)| match json::from_slice(&value) {
-            Ok(value) => Some((entry, value)),
-            Err(error) => {
-                tracing::error!(%error, entry, "cannot read one of celeriac.beat.{name}");
-                None
-            }
-        };
-        Ok(table.into_iter().filter_map(read).collect())
+    async fn table(&self, name: &str) -> Result<HashMap<String, Vec<u8>>, Error> {
+        Ok(self.connection().hgetall(self.key(name)).await?)
     }
+
+    /// A history as it is stored: as it was found, or as this beat writes it.
+    fn stored(&self, entry: &str, history: Option<&History>) -> Result<Vec<u8>, Error> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        match found.get(entry) {
+            Some(text) if json::from_slice(text).ok().as_ref() == history => Ok(text.clone()),
+            _ => Ok(history.map(json::to_vec).transpose()?.unwrap_or_default()),
+        }
+    }
+}
+
+/// A hash of JSON values. What nobody can read is left out.
+fn read<T: DeserializeOwned>(name: &str, table: &HashMap<String, Vec<u8>>) -> BTreeMap<String, T> {
+    let read = |(entry, value): (&String, &Vec<u8>)| match json::from_slice(value) {
+        Ok(value) => Some((entry.clone(), value)),
+        Err(error) => {
+            tracing::error!(%error, entry, "cannot read one of celeriac.beat.{name}");
+            None
+        }
+    };
+    table.iter().filter_map(read).collect()
 }
 
 #[async_trait]
@@ -161,8 +173,11 @@ impl ScheduleStore for RedisSchedule {
     }
 
     async fn memory(&self) -> Result<Memory, Error> {
+        let found = self.table("histories").await?;
+        let histories = read("histories", &found);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
         Ok(Memory {
-            histories: self.table("histories").await?,
+            histories,
             zone: self.connection().get(self.key("zone")).await?,
         })
     }
@@ -179,10 +194,9 @@ impl ScheduleStore for RedisSchedule {
         call.key(self.key("histories"));
         call.arg(&lead.fence).arg(turns.len());
         for turn in turns {
-            let before = turn.before.as_ref().map(serde_json::to_string);
             call.arg(&turn.entry)
-                .arg(before.transpose()?.unwrap_or_default())
-                .arg(serde_json::to_string(&turn.history)?);
+                .arg(self.stored(&turn.entry, turn.before.as_ref())?)
+                .arg(json::to_vec(&turn.history)?);
         }
         for message in turns.iter().flat_map(|turn| &turn.messages) {
             let payload = message.envelope.encode()?;
@@ -194,7 +208,7 @@ impl ScheduleStore for RedisSchedule {
     }
 
     async fn changes(&self) -> Result<BTreeMap<String, Change>, Error> {
-        self.table("changes").await
+        Ok(read("changes", &self.table("changes").await?))
     }
 
     async fn change(&self, entry: &str, change: &Change) -> Result<(), Error> {
