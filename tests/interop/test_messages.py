@@ -38,11 +38,18 @@ def stamped(signature, **stamps):
 OPTIONS = {"countdown": 5, "expires": 60, "priority": 4, "time_limit": 9, "soft_time_limit": 4,
            "shadow": "sh", "ignore_result": True, "headers": {"x": 1}}
 
+#: What becomes properties of the message, and what is about its sending only.
+PROPERTIES = {"message_id": "m", "app_id": 5, "own": {"a": [None]}, "expiration": 7.5,
+              "delivery_mode": "transient", "retry": False, "retry_policy": {"max_retries": 1},
+              "mandatory": True, "timeout": 5, "exchange_type": "direct"}
+
 SENT = {
     "next of a chain": lambda s: chain(
         s.mine("add", 1, 2), s.sent("add", 3), s.sent("mul", 4)).apply_async(),
     "with every option": lambda s: chain(
         s.mine("add", 1, 2), s.sent("add", 3, **OPTIONS)).apply_async(),
+    "with properties": lambda s: chain(
+        s.mine("add", 1, 2), s.sent("add", 3, **PROPERTIES)).apply_async(),
     "a task that ignores its result": lambda s: chain(
         s.mine("add", 1, 2), s.sent("add_ignore_result", 3)).apply_async(),
     "a task that its sender does not know": lambda s: chain(

@@ -4,14 +4,41 @@
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{CanvasError, LaterSteps, Signature};
+use crate::config::DeliveryMode;
 use crate::message::lenient::{
     as_text, count, flag, if_fit, number, priority, seconds, text, texts,
 };
+
+/// Options about the sending, or of what is written elsewhere in a message. All
+/// others that have no field become properties of the message.
+const NO_PROPERTIES: [&str; 21] = [
+    "body_encoding",
+    "compression",
+    "confirm_timeout",
+    "connection",
+    "content_encoding",
+    "content_type",
+    "declare",
+    "delivery_info",
+    "delivery_tag",
+    "event_dispatcher",
+    "exchange",
+    "exchange_type",
+    "expiration",
+    "immediate",
+    "mandatory",
+    "producer",
+    "retry",
+    "retry_policy",
+    "routing_key",
+    "serializer",
+    "timeout",
+];
 
 /// The options of `apply_async`, under Celery's names. What is `None` leaves
 /// the choice to the task, its route or the settings.
@@ -178,7 +205,7 @@ pub struct Options {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "count"
+        deserialize_with = "delivery_mode"
     )]
     pub delivery_mode: Option<u8>,
     /// Headers of the user's own.
@@ -210,7 +237,7 @@ pub struct Options {
     )]
     pub add_to_parent: Option<bool>,
     /// Stamps, `exchange` and `routing_key`, `serializer` and `compression`, and
-    /// what this version does not know.
+    /// properties of the user's own.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -257,6 +284,26 @@ impl Options {
     pub(crate) fn check_limits(&self) -> Result<(), CanvasError> {
         let seconds = |limit: &Option<Number>| limit.as_ref().and_then(Number::as_f64);
         check_limits(seconds(&self.soft_time_limit), seconds(&self.time_limit))
+    }
+
+    /// Properties of the message, as the free keyword arguments of
+    /// `apply_async` become.
+    pub(crate) fn properties(&self) -> Map<String, Value> {
+        let stamps = self.stamped_headers.as_deref().unwrap_or_default();
+        let free = |name: &String| !stamps.contains(name) && !NO_PROPERTIES.contains(&&**name);
+        let extra = self.extra.iter().filter(|(name, _)| free(name));
+        extra
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The property `expiration`: milliseconds, of the option's seconds.
+    pub(crate) fn expiration(&self) -> Option<String> {
+        let seconds = self.extra.get("expiration")?;
+        let seconds = seconds
+            .as_f64()
+            .or_else(|| seconds.as_str()?.parse().ok())?;
+        Some(((seconds * 1000.0) as i64).to_string())
     }
 
     /// The stamps by their names.
@@ -309,6 +356,16 @@ fn one_or_many<'de, D: Deserializer<'de>>(
 
     let form: Option<OneOrMany> = Option::deserialize(deserializer)?;
     Ok(form.map(|OneOrMany(signatures)| signatures))
+}
+
+/// A number, or a name of kombu's for it.
+fn delivery_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let named = value.as_str().and_then(DeliveryMode::named);
+    match named {
+        Some(mode) => Ok(Some(mode.into())),
+        None => count(value.into_deserializer()).map_err(de::Error::custom),
+    }
 }
 
 /// A queue is its name, or kombu's `Queue` as a dict.

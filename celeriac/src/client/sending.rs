@@ -140,6 +140,7 @@ impl App {
         let delivery_mode = delivery_mode.unwrap_or(settings.task_default_delivery_mode);
         let delivery_mode = call.options.delivery_mode.unwrap_or(delivery_mode.into());
         call.options.headers = call.options.headers.or(route.headers);
+        let (extra, expiration) = (call.options.properties(), call.options.expiration());
         let (mut headers, body) = task_message(call, lineage, self.origin());
         let span = SendSpan::begin(&mut headers, &to.queue);
         let mut envelope = Envelope::with_format(headers, &body, &to.queue, priority, format)?;
@@ -147,6 +148,8 @@ impl App {
         properties.reply_to = reply_to.or_else(|| Some(self.oid().to_owned()));
         properties.correlation_id = correlation_id.or(properties.correlation_id.take());
         properties.delivery_mode = Some(delivery_mode);
+        properties.extra = extra;
+        properties.expiration = expiration.map(Value::from).or(properties.expiration.take());
         Ok((to.address(&queue, table, envelope), span))
     }
 
