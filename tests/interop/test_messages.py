@@ -126,6 +126,17 @@ def test_a_retry_is_sent_as_by_python(start, app, redis):
         assert not found, "\n".join([name, *found])
 
 
+def test_a_retry_may_be_sent_in_another_way(python, rust):
+    idle, messages = f"idle-{uuid()}", []
+    for lane in (python, rust):
+        more = {"queue": idle, "priority": 5, "expires": 600, "time_limit": 50, "shadow": "s",
+                "message_id": "m", "headers": {"x": 1}}
+        lane.send("interop.retry_with", **more)
+        messages.append(until(lambda: first(lane.redis, idle), "the message"))
+    found = list(differences(*messages))
+    assert not found, "\n".join(found)
+
+
 def retry_message(lane, name, options):
     """The message of a task's second run, as its worker holds it until then."""
     result = lane.apply(name, [], {"countdown": 100}, **options)

@@ -52,6 +52,11 @@ def replace(self, canvas):
     raise self.replace(signature(canvas))
 
 
+@shared_task(name="interop.retry_with", bind=True)
+def retry_with(self, **options):
+    raise self.retry(countdown=0, **options)
+
+
 @shared_task(name="interop.retry_at", bind=True)
 def retry_at(self, eta):
     """Retries at that time; what its request knows of it then."""

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use celeriac::canvas::Options;
 use celeriac::task::{Args, Retry, SignatureError, State, Task, TaskOptions};
 use celeriac::{Context, Failure, TaskError};
 use chrono::{DateTime, Utc};
@@ -56,6 +57,7 @@ pub fn tasks() -> Result<Vec<Task>, SignatureError> {
         Task::new("auto_retry_class_task()", auto_retry)?.with(once),
         Task::new("interop.give_up(reason, max_retries)", give_up)?,
         Task::new("interop.retry_at(eta)", retry_at)?,
+        Task::new("interop.retry_with(**options)", retry_with)?,
     ];
     Ok(tasks)
 }
@@ -160,6 +162,11 @@ async fn retry_at(
         }),
         _ => Ok(context.headers().eta.clone()),
     }
+}
+
+/// Is sent again with these options.
+async fn retry_with(Args((options,)): Args<(Options,)>) -> Result<(), TaskError> {
+    Err(Retry::after(Duration::ZERO).options(options).into())
 }
 
 async fn retry_with_args_after_kwargs(

@@ -23,5 +23,5 @@ pub use app::App;
 pub use async_result::AsyncResult;
 pub use control::Control;
 pub use queue_table::QueueNotFound;
-pub(crate) use task_message::Lineage;
+pub(crate) use task_message::{Lineage, lay_over};
 pub use typed_result::TypedResult;

@@ -1,11 +1,11 @@
 //! From a signature to the message of protocol 2 that calls its task
 //! (`celery/app/amqp.py`, `as_task_v2`).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::canvas::{Signature, new_id};
-use crate::message::{Body, Embed, Headers, instant, lenient, saferepr};
+use crate::canvas::{Options, Signature, new_id};
+use crate::message::{Body, Embed, Envelope, Headers, instant, lenient, saferepr};
 use crate::trace::TraceContext;
 
 /// Who sends: what a child inherits.
@@ -19,11 +19,6 @@ pub(crate) struct Lineage {
 /// Headers and body of the message that calls a plain task. `origin` is the
 /// nodename of who sends it.
 pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> (Headers, Body) {
-    let now = Utc::now();
-    let in_seconds = |seconds: f64| {
-        let then = now.checked_add_signed(duration(seconds));
-        instant::isoformat(&then.unwrap_or(DateTime::<Utc>::MAX_UTC))
-    };
     let stamps = call.stamps();
     let options = call.options;
     let id = options.task_id.unwrap_or_else(new_id);
@@ -42,13 +37,7 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
             .or_else(|| Some(saferepr::kwargs(&call.kwargs))),
         shadow: options.shadow,
         eta: countdown.map(in_seconds).or(options.eta),
-        expires: options.expires.and_then(|expires| match expires {
-            Value::Number(seconds) => seconds.as_f64().map(in_seconds),
-            instant => match lenient::as_text(instant)? {
-                seconds if seconds.parse::<f64>().is_ok() => seconds.parse().ok().map(in_seconds),
-                instant => Some(instant),
-            },
-        }),
+        expires: options.expires.and_then(expiry),
         group: options.group_id,
         group_index: options.group_index,
         retries: options.retries.unwrap_or_default(),
@@ -78,9 +67,42 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
     (headers, body)
 }
 
-fn duration(seconds: f64) -> chrono::Duration {
+/// Lays options over those that a message was sent with, as a retry does that
+/// names some. Where it goes is for the caller.
+pub(crate) fn lay_over(envelope: &mut Envelope, options: Options) {
+    let Envelope {
+        headers,
+        properties,
+        ..
+    } = envelope;
+    properties.priority = options.priority.or(properties.priority);
+    properties.extra.extend(options.properties());
+    headers.expires = options.expires.and_then(expiry).or(headers.expires.take());
+    let (hard, soft) = &mut headers.timelimit;
+    *hard = options.time_limit.or(hard.take());
+    *soft = options.soft_time_limit.or(soft.take());
+    headers.shadow = options.shadow.or(headers.shadow.take());
+    headers.ignore_result = options.ignore_result.or(headers.ignore_result);
+    headers.extra.extend(options.headers.unwrap_or_default());
+}
+
+/// The header `expires` of the option: seconds from now, or an instant.
+fn expiry(expires: Value) -> Option<String> {
+    match expires {
+        Value::Number(seconds) => seconds.as_f64().map(in_seconds),
+        instant => match lenient::as_text(instant)? {
+            seconds if seconds.parse::<f64>().is_ok() => seconds.parse().ok().map(in_seconds),
+            instant => Some(instant),
+        },
+    }
+}
+
+/// The instant so many seconds from now.
+fn in_seconds(seconds: f64) -> String {
     // Microseconds, as Python's timedelta.
-    chrono::Duration::microseconds((seconds * 1e6) as i64)
+    let duration = TimeDelta::microseconds((seconds * 1e6) as i64);
+    let then = Utc::now().checked_add_signed(duration);
+    instant::isoformat(&then.unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 #[cfg(test)]

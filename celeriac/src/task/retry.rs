@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Failure, Parameters};
+use crate::canvas::Options;
 
 /// A wish to run again. As `Task.retry`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,10 @@ pub struct Retry {
     pub args: Option<Vec<Value>>,
     /// Other keyword arguments.
     pub kwargs: Option<Map<String, Value>>,
+    /// Options of `apply_async` that take the place of those it was sent with:
+    /// `queue`, `priority`, `expires`, limits, `shadow`, `ignore_result`,
+    /// headers and properties. As `Task.retry(**options)`.
+    pub options: Options,
 }
 
 impl Retry {
@@ -55,6 +60,21 @@ impl Retry {
     #[must_use]
     pub fn kwargs(mut self, kwargs: Map<String, Value>) -> Self {
         self.kwargs = Some(kwargs);
+        self
+    }
+
+    /// Sent in another way: to another queue, say, or with another priority.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use celeriac::{canvas::Options, task::Retry};
+    /// let options = Options { queue: Some("slow".to_owned()), ..Options::default() };
+    /// let retry = Retry::after(Duration::from_secs(60)).options(options);
+    /// # assert_eq!(retry.options.queue.as_deref(), Some("slow"));
+    /// ```
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
         self
     }
 

@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::outcome::{Outcome, Revocation, rejection};
 use super::tuning::Tuning;
 use crate::canvas::{Options, Promises, Signature};
+use crate::client::lay_over;
 use crate::client::sending::Sending;
 use crate::error::Error;
 use crate::message::{Body, Envelope, isoformat, repr, saferepr};
@@ -408,18 +409,30 @@ impl<'a> Settlement<'a> {
             Err(error) => return self.fail(Failure::from(Error::from(error))).await,
         };
         envelope.headers.retries += 1;
+        let countdown = Some(self.countdown(&retry)).filter(|countdown| !countdown.is_zero());
         let eta = retry
             .eta
-            .unwrap_or_else(|| Utc::now() + self.countdown(&retry));
-        envelope.headers.eta = Some(isoformat(&eta));
-        envelope.properties.expiration = envelope.headers.expiration().map(Value::from);
+            .or(countdown.map(|countdown| Utc::now() + countdown));
+        envelope.headers.eta = eta.map(|eta| isoformat(&eta));
+        let queue = retry.options.queue.clone();
+        let expiration = retry.options.expiration();
+        lay_over(&mut envelope, retry.options.clone());
+        let expiration = expiration.or_else(|| envelope.headers.expiration());
+        envelope.properties.expiration = expiration.map(Value::from);
         let ignores_result = self.ignores_result();
         envelope.headers.ignore_result.get_or_insert(ignores_result);
         envelope.headers.extra.remove("redelivered");
         envelope.properties.delivery_info.redelivered = None;
         self.context.trace().replace(&mut envelope.headers.extra);
         envelope.properties.delivery_tag = Some(uuid::Uuid::new_v4().to_string().into());
-        let queue = self.request().queue.to_string();
+        let queue = match queue {
+            Some(queue) => {
+                let info = &mut envelope.properties.delivery_info;
+                (info.exchange, info.routing_key) = (String::new(), Some(queue.clone()));
+                queue
+            }
+            None => self.request().queue.to_string(),
+        };
         // Python sends the retry from within the task, which thus becomes its
         // own child, and its own parent if it has no other.
         let id = headers.id.clone();
