@@ -8,8 +8,10 @@ use crate::message::Envelope;
 use crate::transport::DeadLetter;
 
 /// Moves an entry out of the dead-letter list and its message into a queue.
-/// `KEYS`: dead_letter, the queue's list. `ARGV`: entry, message.
+/// `KEYS`: dead_letter, the queue's list. `ARGV`: entry, message. If that is no
+/// list, nothing is done.
 const REVIVE: &str = r"
+redis.call('LLEN', KEYS[2])
 local found = redis.call('LREM', KEYS[1], 1, ARGV[1])
 if found == 1 then redis.call('LPUSH', KEYS[2], ARGV[2]) end
 return found

@@ -30,35 +30,58 @@ const BATCH: usize = 256;
 /// What by its ends is no JSON object waits for its dead letter in a list of
 /// its own: in `unacked` it would break the restore of Python workers. `GETEX`
 /// reads as `GET` does, but has Redis track nothing.
+///
+/// Redis takes nothing back that a script has done. So what cannot be entered,
+/// into a key of another kind or for want of a permission, goes back here, and
+/// the error names the key.
 const TAKE: &str = r#"
 if redis.call('GETEX', KEYS[1]) ~= ARGV[1] then return false end
-local left, taken, counts, entries, index = tonumber(ARGV[2]), {}, {}, {}, {}
+local left, taken, from, counts = tonumber(ARGV[2]), {}, {}, {}
+local tags, entries, index, refused = {}, {}, {}, {}
 local time = redis.call('TIME')
 local now = string.format('%s.%06d', time[1], time[2])
 local room = 1048576
+local function give_back(fault, key)
+  for i = #taken, 1, -1 do redis.call('RPUSH', from[i], taken[i]) end
+  return {err = fault.err .. ' (' .. key .. ')'}
+end
 for i = 5, #KEYS do
   local before = #taken
   while left > 0 and room > 0 do
-    local item = redis.call('RPOP', KEYS[i])
+    local item = redis.pcall('RPOP', KEYS[i])
+    if type(item) == 'table' then return give_back(item, KEYS[i]) end
     if not item then break end
     left = left - 1
     room = room - #item
     taken[#taken + 1] = item
+    from[#taken] = KEYS[i]
     local tag = ARGV[3] .. #taken
     if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
+      tags[#tags + 1] = tag
       entries[#entries + 1] = tag
       entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i - 1] .. ']'
       index[#index + 1] = now
       index[#index + 1] = tag
     else
-      redis.call('LPUSH', KEYS[4], item)
+      refused[#refused + 1] = item
     end
   end
   counts[#counts + 1] = #taken - before
 end
-if #index > 0 then
-  redis.call('HSET', KEYS[2], unpack(entries))
-  redis.call('ZADD', KEYS[3], unpack(index))
+if #refused > 0 then
+  local put = redis.pcall('LPUSH', KEYS[4], unpack(refused))
+  if type(put) == 'table' then return give_back(put, KEYS[4]) end
+end
+if #tags > 0 then
+  local put, key = redis.pcall('HSET', KEYS[2], unpack(entries)), KEYS[2]
+  if type(put) ~= 'table' then
+    put, key = redis.pcall('ZADD', KEYS[3], unpack(index)), KEYS[3]
+    if type(put) == 'table' then redis.call('HDEL', KEYS[2], unpack(tags)) end
+  end
+  if type(put) == 'table' then
+    for _, item in ipairs(refused) do redis.call('LREM', KEYS[4], 1, item) end
+    return give_back(put, key)
+  end
 end
 return {counts, taken}
 "#;

@@ -56,9 +56,9 @@ impl RedisTransport {
         // a moment to renew.
         if let Some(before) = before {
             for worker in leaseless.intersection(&before) {
-                self.inherit(worker).await?;
+                or_stay(self.inherit(worker).await)?;
             }
-            self.restore_overdue().await?;
+            or_stay(self.restore_overdue().await)?;
         }
         *suspects = Some(leaseless);
         Ok(())
@@ -141,9 +141,8 @@ impl RedisTransport {
             let before = age(tag).is_none_or(|(turn, _)| turn < number as u64);
             before && !own.held.knows(tag)
         });
-        let count = self.unacked.put_back(&tags, Unless::Never).await?;
-        say_restored(&own.worker, count.unwrap_or(0));
-        Ok(())
+        let back = self.unacked.put_back(&tags, Unless::Never).await;
+        or_stay(back.map(|count| say_restored(&own.worker, count.unwrap_or(0))))
     }
 
     async fn tags_of(&self, worker: &str) -> Result<Vec<String>, Error> {
@@ -187,6 +186,17 @@ impl RedisTransport {
         command.arg("NX").arg("EX").arg(MUTEX_EXPIRE);
         let answer: Option<String> = command.query_async(&mut self.connection()).await?;
         Ok(answer.is_some())
+    }
+}
+
+/// What no list takes stays where it is, and keeps back nothing else.
+fn or_stay(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(error) if !error.passes() => {
+            tracing::error!(%error, "cannot put back some of what others held");
+            Ok(())
+        }
+        done => done,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use redis::{RedisError, Script};
+use redis::{RedisError, Script, make_extension_error};
 
 use super::keys::Keys;
 use super::{Delivery, Tag};
@@ -41,12 +41,14 @@ return entries
 /// unacked_index, the lease, lists. `ARGV`: `lives` if the lease keeps them, the
 /// seconds for which a time of delivery does, or nothing; then for each its tag,
 /// the place of its list and the message, which is empty if none is known.
-/// Answers how many, or -1 if there is the lease.
+/// Answers how many, or -1 if there is the lease; and why one of them stays, if
+/// one does: its list is none, say. What is put comes before what is taken away,
+/// for Redis takes nothing back that a script has done.
 static PUT_BACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-if ARGV[1] == 'lives' and redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
-local kept, back = tonumber(ARGV[1]), 0
+if ARGV[1] == 'lives' and redis.call('EXISTS', KEYS[3]) == 1 then return {-1, false} end
+local kept, back, fault = tonumber(ARGV[1]), 0, false
 local since = kept and redis.call('TIME')[1] - kept
 for i = 2, #ARGV, 3 do
   local tag, message = ARGV[i], ARGV[i + 2]
@@ -55,22 +57,30 @@ for i = 2, #ARGV, 3 do
     -- It has been renewed.
   elseif message == '' then
     if redis.call('HEXISTS', KEYS[1], tag) == 0 then redis.call('ZREM', KEYS[2], tag) end
-  elseif redis.call('HDEL', KEYS[1], tag) == 1 then
-    redis.call('ZREM', KEYS[2], tag)
-    redis.call('RPUSH', KEYS[4 + ARGV[i + 1]], message)
-    back = back + 1
+  elseif redis.call('HEXISTS', KEYS[1], tag) == 1 then
+    local list = KEYS[4 + ARGV[i + 1]]
+    local put = redis.pcall('RPUSH', list, message)
+    if type(put) == 'table' then
+      fault = put.err .. ' (' .. list .. ')'
+    else
+      redis.call('HDEL', KEYS[1], tag)
+      redis.call('ZREM', KEYS[2], tag)
+      back = back + 1
+    end
   end
 end
-return back
+return {back, fault}
 ",
     )
 });
 
 /// Keeps a message that nobody can run. `KEYS`: unacked, unacked_index, refused,
-/// dead_letter. `ARGV`: tag, message, letter.
+/// dead_letter. `ARGV`: tag, message, letter. If there is no such list, nothing
+/// is done.
 static BURY: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
+redis.call('LLEN', KEYS[4])
 local held = redis.call('HDEL', KEYS[1], ARGV[1]) + redis.call('LREM', KEYS[3], 1, ARGV[2])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if held > 0 then redis.call('LPUSH', KEYS[4], ARGV[3]) end
@@ -122,6 +132,10 @@ impl Unacked {
     /// Puts messages at the end of their lists that is read next, as kombu's
     /// `restore_by_tag`, the oldest at the very end. How many; `None` if they
     /// are to stay.
+    ///
+    /// # Errors
+    /// One that does not [pass](Error::passes) if some stay, because their lists
+    /// do not take them.
     pub async fn put_back(
         &self,
         tags: &[impl AsRef<str>],
@@ -130,17 +144,24 @@ impl Unacked {
         let mut tags: Vec<&str> = tags.iter().map(AsRef::as_ref).collect();
         tags.sort_by_key(|tag| Reverse(age(tag)));
         let (mut rest, mut routes, mut back) = (&*tags, Routes::new(), 0);
+        let mut stays = None;
         while !rest.is_empty() {
             let entries = self.entries(rest).await?;
             let (these, others) = rest.split_at(entries.len().clamp(1, rest.len()));
             let batch = self.batch(these, entries, &mut routes).await?;
             match self.put_batch_back(batch, unless).await? {
-                Some(count) => back += count,
-                None => return Ok(None),
+                (Some(count), fault) => {
+                    back += count;
+                    stays = stays.or(fault);
+                }
+                (None, _) => return Ok(None),
             }
             rest = others;
         }
-        Ok(Some(back))
+        match stays {
+            Some(fault) => Err(refusal(&fault).into()),
+            None => Ok(Some(back)),
+        }
     }
 
     /// The entries of the first of these tags.
@@ -188,7 +209,7 @@ impl Unacked {
         &self,
         batch: Batch<'_>,
         unless: Unless<'_>,
-    ) -> Result<Option<usize>, Error> {
+    ) -> Result<(Option<usize>, Option<String>), Error> {
         let (lease, kept) = match unless {
             Unless::Never => (self.keys.lease(""), String::new()),
             Unless::Lives(worker) => (self.keys.lease(worker), "lives".to_owned()),
@@ -203,8 +224,9 @@ impl Unacked {
         for (tag, place, message) in &batch.messages {
             call.arg(tag).arg(place).arg(message);
         }
-        let back: i64 = call.invoke_async(&mut self.connection.clone()).await?;
-        Ok(usize::try_from(back).ok())
+        let (back, fault): (i64, Option<String>) =
+            call.invoke_async(&mut self.connection.clone()).await?;
+        Ok((usize::try_from(back).ok(), fault))
     }
 
     /// The queue that an exchange routes a key to. Entries of Celeriac's own
@@ -264,6 +286,12 @@ impl Batched for Unacked {
             Err(error) => Err(std::io::Error::other(error).into()),
         }
     }
+}
+
+/// What Redis answered within a script.
+fn refusal(fault: &str) -> RedisError {
+    let (code, words) = fault.split_once(' ').unwrap_or((fault, ""));
+    make_extension_error(code.to_owned(), Some(words.to_owned()))
 }
 
 /// The numbers in a tag of Celeriac's, by which those of one worker are in
