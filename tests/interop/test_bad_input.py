@@ -7,6 +7,7 @@ import pytest
 from celery import chord, uuid
 from celery.exceptions import ChordError, NotRegistered, Reject
 from kombu import Producer, Queue
+from kombu.exceptions import DecodeError
 
 from support.lane import Lane, full_name
 from support.waiting import until
@@ -66,6 +67,8 @@ def test_what_only_python_has_is_kept(rust, refused):
     letter = refused()
     assert letter["reason"].startswith("cannot de")
     assert json.loads(letter["payload"])["headers"]["id"] == result.id
+    with pytest.raises(DecodeError, match="hex escape"):
+        result.get(timeout=5)
 
 
 def test_pickle_is_refused(rust, refused):
@@ -133,6 +136,8 @@ def test_a_success_stays_when_its_message_comes_again(rust):
     ({"content-type": "application/x-python-serialize"}, "ContentDisallowed"),
     ({"body": base64.b64encode(b'[[1], {}').decode()}, "DecodeError"),
     ({"body": base64.b64encode(b'{"args": 1}').decode()}, "DecodeError"),
+    ({"body": 1}, "DecodeError"),
+    ({"properties": "\ud800"}, "DecodeError"),
 ])
 def test_who_waits_for_what_cannot_be_read_hears_of_it(start, lane, redis, damage, error):
     """The body cannot be read, the headers can."""

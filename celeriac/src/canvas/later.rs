@@ -32,10 +32,14 @@ pub struct LaterSteps(Vec<Step>);
 enum Step {
     /// As it came: a JSON text.
     Written(Arc<RawValue>),
-    Made(Signature),
+    Made(Arc<Signature>),
 }
 
 impl Step {
+    fn made(signature: Signature) -> Self {
+        Self::Made(Arc::new(signature))
+    }
+
     fn read(&self) -> Result<Cow<'_, Signature>, Error> {
         match self {
             Self::Written(text) => json::from_slice(text.get().as_bytes()).map(Cow::Owned),
@@ -74,13 +78,13 @@ impl LaterSteps {
 
     /// Puts others before them.
     pub(super) fn follow(&mut self, steps: Vec<Signature>) {
-        self.0.extend(steps.into_iter().map(Step::Made));
+        self.0.extend(steps.into_iter().map(Step::made));
     }
 }
 
 impl From<Vec<Signature>> for LaterSteps {
     fn from(steps: Vec<Signature>) -> Self {
-        Self(steps.into_iter().map(Step::Made).collect())
+        Self(steps.into_iter().map(Step::made).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::lenient::{count, flag, name, null_as_default, priority, text};
+use super::lenient::{as_text, count, flag, name, null_as_default, priority, text};
 use super::{Body, Compression, DecodeError, Format, Headers, Serializer, json, protocol1};
 
 /// The header that names the body's compression.
@@ -188,6 +188,27 @@ impl Envelope {
     /// [`decode_body`](Self::decode_body) can tell.
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         json::from_slice(payload).map_err(DecodeError::Envelope)
+    }
+
+    /// What can be read of a message that cannot be as a whole; `None` if even
+    /// its task's id is not among it.
+    pub(crate) fn salvage(payload: &[u8]) -> Option<Self> {
+        let payload = json::without_lone_surrogates(payload);
+        let value: Value = json::from_slice(&payload).ok()?;
+        let envelope = json::from_value(&value).unwrap_or_else(|_| {
+            let headers = value.get("headers").unwrap_or(&Value::Null);
+            let text = |name: &str| headers.get(name).cloned().and_then(as_text);
+            let headers = json::from_value(headers).unwrap_or_else(|_| Headers {
+                id: text("id").unwrap_or_default(),
+                task: text("task").unwrap_or_default(),
+                ..Headers::default()
+            });
+            Self {
+                headers,
+                ..Self::default()
+            }
+        });
+        Some(envelope).filter(|envelope| !envelope.headers.id.is_empty())
     }
 
     /// The arguments and what follows, if `accept`, a list of names and

@@ -85,15 +85,15 @@ fn place_of<'a>(shared: &'a Shared, delivery: &Delivery) -> (&'a [String], Arc<s
     (accept, queue, node)
 }
 
-/// Keeps a message that cannot be read. If its headers can be, the task has
-/// failed, and so has what waits for it; Celery leaves all of them waiting.
+/// Keeps a message that cannot be read. If it can be told whose it is, the task
+/// has failed, and so has what waits for it; Celery leaves all of them waiting.
 async fn refuse_unreadable(
     shared: &Shared,
     delivery: &Delivery,
     error: DecodeError,
 ) -> Result<(), Undone> {
     let reason = error.to_string();
-    let Ok(envelope) = Envelope::decode(&delivery.payload) else {
+    let Some(envelope) = Envelope::salvage(&delivery.payload) else {
         return bury(shared, delivery, &reason).await;
     };
     let class = match error {
@@ -395,12 +395,12 @@ impl<'a> Life<'a> {
                 let (options, headers) =
                     (self.settlement.task().options(), self.request().headers());
                 match options.autoretry(&failure, headers.retries) {
-                    Some(retry) => Outcome::Retry(retry.because(failure)),
+                    Some(retry) => Outcome::Retry(Box::new(retry.because(failure))),
                     None => Outcome::Failure(failure),
                 }
             }
             Outcome::WorkerLost(failure) if self.settlement.retries_when_lost() => {
-                Outcome::Retry(Retry::default().because(failure))
+                Outcome::Retry(Box::new(Retry::default().because(failure)))
             }
             outcome => outcome,
         }

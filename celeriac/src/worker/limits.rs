@@ -107,7 +107,7 @@ impl From<Result<Value, TaskError>> for Outcome {
         match result {
             Ok(value) => Self::Success(value),
             Err(TaskError::Failure(failure)) => Self::Failure(failure),
-            Err(TaskError::Retry(retry)) => Self::Retry(*retry),
+            Err(TaskError::Retry(retry)) => Self::Retry(retry),
             Err(TaskError::Replace(signature)) => Self::Replace(signature),
             Err(TaskError::Reject { reason, requeue }) => Self::Reject { reason, requeue },
             Err(TaskError::Ignore) => Self::Ignore,

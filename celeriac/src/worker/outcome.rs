@@ -28,7 +28,7 @@ pub enum Outcome {
     #[serde(skip)]
     WorkerLost(Failure),
     /// It is to be run again.
-    Retry(Retry),
+    Retry(Box<Retry>),
     /// Something else is to run in its place.
     Replace(Box<Signature>),
     /// The message is refused.

@@ -208,7 +208,7 @@ impl<'a> Settlement<'a> {
             Outcome::Failure(failure) => self.fail(failure).await?,
             Outcome::TimeLimitExceeded(limit) => return self.time_out(limit).await,
             Outcome::WorkerLost(failure) => return self.lose(failure).await,
-            Outcome::Retry(retry) => self.retry(retry).await?,
+            Outcome::Retry(retry) => self.retry(*retry).await?,
             Outcome::Replace(signature) => self.replace(*signature).await?,
             Outcome::Reject { reason, requeue } => return self.reject(&reason, requeue).await,
             Outcome::Ignore => self.ignore().await?,

@@ -2,10 +2,12 @@
 //! integers of any size, and nested as deep as Python can nest.
 //!
 //! - `number`: numbers that `serde_json` has no place for
+//! - `surrogates`: halves of characters, which no text in Rust can hold
 //! - `write`, `read`: the same between Rust's types and [`Value`]s
 
 mod number;
 mod read;
+mod surrogates;
 mod write;
 
 use serde::Serialize;
@@ -17,6 +19,7 @@ use serde_json::{Deserializer, Error, Map, Serializer, Value};
 pub(super) use number::real;
 pub(crate) use number::{Number, number};
 pub(crate) use read::{Entries, Reader};
+pub(crate) use surrogates::without_lone_surrogates;
 use write::Exact;
 
 use crate::stack::{LEAST, MORE};

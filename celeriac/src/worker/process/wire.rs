@@ -126,7 +126,7 @@ mod tests {
         for outcome in [
             Outcome::Success(serde_json::json!({"a": [1, null, 0.1]})),
             Outcome::Failure(failure),
-            Outcome::Retry(retry),
+            Outcome::Retry(Box::new(retry)),
             Outcome::Replace(Box::new(signature)),
             Outcome::Reject {
                 reason: "no".to_owned(),
