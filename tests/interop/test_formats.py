@@ -5,7 +5,7 @@ import json
 
 import pytest
 from celery import Celery, chain
-from kombu.exceptions import EncodeError
+from kombu.exceptions import DecodeError, EncodeError
 
 from support.lane import Lane, full_name
 from support.waiting import until
@@ -113,6 +113,14 @@ def test_what_the_serializer_has_a_type_for_keeps_it(spoken):
     returned = spoken.call("identity", values)
     assert returned == values
     assert [type(value) for value in returned] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize("spoken", ["yaml"], indirect=True)
+@pytest.mark.parametrize("value, reason", [({1: "a"}, "1 is no key"), ({"in": {True: 1}}, "true is no key"),
+                                           ([{1, 2}], "a set")])
+def test_what_only_python_has_fails_and_becomes_nothing_else(spoken, value, reason):
+    with pytest.raises(DecodeError, match=reason):
+        spoken.call("identity", value)
 
 
 def test_a_result_that_the_serializer_has_no_type_for_fails(redis, lane, start):
