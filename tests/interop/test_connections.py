@@ -171,6 +171,13 @@ def test_a_broker_that_is_not_there_need_not_be_waited_for(launch, settings):
     assert "onnection refused" in worker.logged()
 
 
+def test_a_database_that_is_not_there_ends_the_worker(launch, durable_redis):
+    url = durable_redis.url.replace("/0", "/99")
+    worker = launch(url=url)
+    assert worker.wait() == 1
+    assert f"{url}: ERR DB index is out of range" in worker.logged()
+
+
 def test_a_lost_broker_need_not_be_waited_for(launch, own, durable_redis):
     worker = launch(settings="broker_connection_retry = false\n").until_ready()
     durable_redis.kill()

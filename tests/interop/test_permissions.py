@@ -64,6 +64,14 @@ def test_the_least_that_is_documented_is_enough(allowed, lane, durable_redis, re
     assert refused <= {"client|setinfo", "client"}
 
 
+def test_every_command_of_a_script_is_among_them():
+    """Those too that only an accident calls for."""
+    sources = [path for path in (TESTS.parent / "celeriac/src").rglob("*.rs") if path.name != "model.rs"]
+    commands = {command.lower() for path in sources
+                for command in re.findall(r"redis\.p?call\('([A-Z]+)'", path.read_text())}
+    assert commands and commands <= {rule[1:] for rule in RULES if rule.startswith("+")}
+
+
 @pytest.mark.parametrize("rule", ["-evalsha", "-script|load", "-sadd"])
 def test_what_lacks_ends_the_worker_with_its_name(allowed, redis, lane, tmp_path, rule):
     worker = rust_worker(allowed(*RULES, rule), redis, tmp_path, "lacking", [lane.queue])

@@ -109,17 +109,11 @@ pub(super) fn backend<'de, D: Deserializer<'de>>(
 }
 
 fn is_redis(url: &str) -> bool {
-    let schemes = [
-        "redis",
-        "rediss",
-        "redis+socket",
-        "redis+unix",
-        "unix",
-        "valkey",
-        "valkeys",
-    ];
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| schemes.contains(&scheme))
+    let schemes = ["redis", "rediss", "redis+socket", "redis+unix", "unix"];
+    let scheme = url
+        .split_once("://")
+        .map(|(scheme, _)| scheme.to_lowercase());
+    scheme.is_some_and(|scheme| schemes.contains(&&*scheme))
 }
 
 /// What may be shown of a URL: a name has no secret in it, but what is no URL

@@ -216,7 +216,20 @@ impl Config {
                 "environment variable {name}: no section has this name; did you mean {meant}?"
             ))
         });
-        not_read.chain(commands).chain(ours).collect()
+        // Names are in capitals: one that would be a setting's if it were.
+        let small = self.environment.keys().filter_map(|name| {
+            let meant = name.to_uppercase();
+            let key = meant.strip_prefix("CELERY_")?.to_lowercase();
+            let mut settings = fields::of::<Settings>()
+                .iter()
+                .copied()
+                .chain(known::names(known::SETTINGS));
+            let is_setting = settings.any(|setting| setting == key);
+            (is_setting && !name.starts_with("CELERY_")).then(|| {
+                format!("environment variable {name}: it is not read here; did you mean {meant}?")
+            })
+        });
+        not_read.chain(commands).chain(ours).chain(small).collect()
     }
 
     /// The variable that is meant by one whose section is not there, but nearly.
@@ -489,6 +502,8 @@ mod tests {
                 ("CELERY_WORKER_CONCURENCY", "2"),
                 ("CELERY_WORKER_STATEDB", "a"),
                 ("CELERY_APP", "a"),
+                ("CELERY_BROKER_TRANSPORT_OPTIONS_VISIBILITY_TIMEOUT", "5"),
+                ("celery_worker_concurrency", "2"),
                 ("CELERIAC_APPI_PORT", "1"),
                 ("CELERIAC_VAR", "a"),
             ],
@@ -497,6 +512,8 @@ mod tests {
             config.warnings(),
             [
                 "environment variable CELERIAC_APPI_PORT: no section has this name; did you mean CELERIAC_API_PORT?",
+                "environment variable celery_worker_concurrency: it is not read here; did you mean CELERY_WORKER_CONCURRENCY?",
+                "environment variable CELERY_BROKER_TRANSPORT_OPTIONS_VISIBILITY_TIMEOUT: no setting has this name; did you mean CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT?",
                 "environment variable CELERY_WORKER_CONCURENCY: no setting has this name; did you mean CELERY_WORKER_CONCURRENCY?",
             ]
         );

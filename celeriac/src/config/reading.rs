@@ -193,17 +193,27 @@ impl<'a> Reading<'a> {
     /// Other programs have variables that begin with `CELERY_`, too, but a name
     /// that is nearly a setting's was meant to be it.
     fn warn_of_typo(&mut self, names: &Names, key: &str, place: Place<'_>) {
-        let near = |known: &&str| strsim::normalized_damerau_levenshtein(known, key) > 0.85;
         if variables::is_option(key) {
             return;
         }
-        if let Some(known) = names.all().find(near) {
-            let meant = known.to_uppercase();
+        let near = |known: &&str| strsim::normalized_damerau_levenshtein(known, key) > 0.85;
+        let meant = names.all().find(near).map(str::to_owned);
+        if let Some(meant) = meant.or_else(|| option_of_table(key)) {
+            let meant = meant.to_uppercase();
             let warning =
                 format!("{place}: no setting has this name; did you mean CELERY_{meant}?");
             self.warnings.push(warning);
         }
     }
+}
+
+/// An option of a setting that is a table, written with one underscore between.
+fn option_of_table(key: &str) -> Option<String> {
+    let mut tables = known::tables();
+    tables.find_map(|table| {
+        let option = key.strip_prefix(table)?.strip_prefix('_')?;
+        Some(format!("{table}__{option}"))
+    })
 }
 
 /// The file's texts and whole numbers, read as variables: for what does not

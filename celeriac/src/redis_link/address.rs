@@ -83,7 +83,8 @@ impl Address {
         let mut address = Self::default();
         address.log_in(login)?;
         let mut database = None;
-        match scheme {
+        let scheme = scheme.to_lowercase();
+        match scheme.as_str() {
             "redis" | "rediss" => {
                 address.place = tcp(server)?;
                 address.tls = scheme == "rediss";

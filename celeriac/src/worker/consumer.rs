@@ -199,5 +199,9 @@ pub(super) async fn leave(shared: &Shared) {
             Err(_) => "the broker is too slow".to_owned(),
         },
     };
-    tracing::warn!("cannot give back {held} message(s): {reason}. Other workers will restore them");
+    if held > 0 {
+        tracing::warn!(
+            "cannot give back {held} message(s): {reason}. Other workers will restore them"
+        );
+    }
 }

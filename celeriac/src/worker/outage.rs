@@ -82,6 +82,8 @@ impl Outage {
         }
         self.attempts += 1;
         if self.is_enough(shared, &error) {
+            let address = shared.app.broker_address();
+            tracing::error!("consumer: Cannot connect to {address}: {error}");
             return Err(error);
         }
         self.say(shared, &error);
