@@ -108,6 +108,17 @@ pub(super) fn backend<'de, D: Deserializer<'de>>(
     }
 }
 
+/// `priority_steps`: kombu, too, needs one at least.
+pub(super) fn priority_steps<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<u8>, D::Error> {
+    let steps = Vec::deserialize(deserializer)?;
+    match steps.is_empty() {
+        true => Err(D::Error::custom("must have one priority at least")),
+        false => Ok(steps),
+    }
+}
+
 fn is_redis(url: &str) -> bool {
     let schemes = ["redis", "rediss", "redis+socket", "redis+unix", "unix"];
     let scheme = url

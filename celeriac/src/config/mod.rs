@@ -348,6 +348,20 @@ mod tests {
             let text = format!("beat_max_loop_interval = {seconds}\n");
             assert!(error(&text, &[]).contains("must be a number of seconds"));
         }
+        for (options, expected) in [
+            (
+                "priority_steps = [0, 300]",
+                "expected a whole number, 0 to 255",
+            ),
+            ("priority_steps = []", "must have one priority at least"),
+        ] {
+            let said = error(&format!("[broker_transport_options]\n{options}\n"), &[]);
+            assert_eq!(
+                said.rsplit_once(": ").map(|(_, said)| said),
+                Some(expected),
+                "{said}"
+            );
+        }
         assert!(error("a = [\n", &[]).starts_with("celeryconfig.toml:"));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::forms::{FANOUT_PREFIX, fanout_prefix, seconds, some_seconds};
+use super::forms::{FANOUT_PREFIX, fanout_prefix, priority_steps, seconds, some_seconds};
 use super::link::{above_zero, some_above_zero};
 use super::{
     DeliveryMode, ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues,
@@ -343,6 +343,7 @@ pub struct TransportOptions {
     #[serde(deserialize_with = "seconds")]
     pub visibility_timeout: f64,
     /// The priorities that have a list of their own, ascending.
+    #[serde(deserialize_with = "priority_steps")]
     pub priority_steps: Vec<u8>,
     /// Separator between a queue's name and its priority.
     pub sep: String,

@@ -4,17 +4,17 @@
 /// values under the names that people have for them.
 pub(super) fn plain(message: &str) -> String {
     let message = message.trim();
-    for (head, wrong) in [("invalid type: ", "found"), ("invalid value: ", "found")] {
+    for head in ["invalid type: ", "invalid value: "] {
         let parts = message.split_once(head).and_then(|(before, rest)| {
             let (found, expected) = rest.rsplit_once(", expected ")?;
-            Some((before, found, expected))
+            Some((before, value(found), kind(expected)))
         });
         if let Some((before, found, expected)) = parts {
-            return format!(
-                "{before}expected {}, {wrong} {}",
-                kind(expected),
-                value(found)
-            );
+            return match expected.strip_prefix(found) {
+                // It is one, and not within the bounds.
+                Some(_) => format!("{before}expected {expected}"),
+                None => format!("{before}expected {expected}, found {found}"),
+            };
         }
     }
     unlisted(message)
@@ -61,7 +61,9 @@ fn unlisted(message: &str) -> String {
 fn kind(expected: &str) -> &str {
     match expected {
         "f64" | "f32" => "a number",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "u8" => "a whole number, 0 to 255",
+        "u16" => "a whole number, 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
@@ -96,7 +98,7 @@ mod tests {
         );
         assert_eq!(
             plain("in `task_queues`: invalid value: integer `-1`, expected usize"),
-            "in `task_queues`: expected a whole number, 0 or more, found a whole number"
+            "in `task_queues`: expected a whole number, 0 or more"
         );
     }
 
