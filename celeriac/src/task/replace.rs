@@ -1,7 +1,7 @@
 //! A canvas in the place of a running task (`celery.app.task.Task.replace`).
 
 use super::Failure;
-use crate::canvas::{Canvas, CanvasError, LaterSteps, Place, Promises, Signature};
+use crate::canvas::{Canvas, CanvasError, LaterSteps, Options, Place, Promises, Signature};
 use crate::error::Error;
 use crate::message::{Body, Headers};
 
@@ -9,43 +9,59 @@ use crate::message::{Body, Headers};
 /// takes over id, group, chord, callbacks and the rest of the chain.
 /// `errbacks_on_header`: `task_allow_error_cb_on_chord_header`.
 pub(crate) fn replacement(
-    mut signature: Signature,
+    signature: Signature,
     headers: &Headers,
     body: &Body,
     errbacks_on_header: bool,
 ) -> Result<Signature, Failure> {
     check(&signature)?;
-    signature = with_single_result(signature);
+    let mut signature = with_single_result(signature);
+    take_callbacks(&mut signature, body, errbacks_on_header);
+    take_place(&mut signature, headers, body);
+    // The chain's steps lie there with the next one last.
+    let mut steps = body.embed.chain.iter().flat_map(LaterSteps::iter).rev();
+    steps.try_fold(signature, |before, step| {
+        let step = step.map_err(unreadable)?.into_owned();
+        Ok(before | replaced(step, headers))
+    })
+}
+
+/// Links what the task would have called.
+fn take_callbacks(signature: &mut Signature, body: &Body, errbacks_on_header: bool) {
     for callback in body.embed.callbacks.iter().flatten() {
         signature.add_link(callback.clone());
     }
     for errback in body.embed.errbacks.iter().flatten() {
         signature.add_link_error(errback, errbacks_on_header);
     }
-    move_links_to_last_step(&mut signature);
+    move_links_to_last_step(signature);
+}
+
+/// Gives it the task's id, and its place in group and chord.
+fn take_place(signature: &mut Signature, headers: &Headers, body: &Body) {
     let place = Place {
         task_id: Some(headers.id.clone()),
         ..Place::default()
     };
-    Promises::default().freeze(&mut signature, place);
-    let nesting = headers.replaced_task_nesting + 1;
-    let options = &mut signature.options;
-    options.chord = body.embed.chord.clone().map(Box::new);
-    options.group_id = headers.group.clone();
-    options.group_index = headers.group_index;
-    options.root_id = headers.root_id.clone();
-    options.replaced_task_nesting = Some(nesting);
+    Promises::default().freeze(signature, place);
     if let Canvas::Chain(steps) = &mut signature.canvas {
-        for step in steps {
-            step.options.replaced_task_nesting = Some(nesting);
-        }
+        let whole = std::mem::take(steps).into_iter();
+        steps.extend(whole.map(|step| replaced(step, headers)));
     }
-    for step in body.embed.chain.iter().flat_map(LaterSteps::iter).rev() {
-        let mut step = step.map_err(unreadable)?.into_owned();
-        step.options.replaced_task_nesting = Some(nesting);
-        signature = signature | step;
-    }
-    Ok(signature)
+    signature.options = Options {
+        chord: body.embed.chord.clone().map(Box::new),
+        group_id: headers.group.clone(),
+        group_index: headers.group_index,
+        root_id: headers.root_id.clone(),
+        replaced_task_nesting: Some(headers.replaced_task_nesting + 1),
+        ..std::mem::take(&mut signature.options)
+    };
+}
+
+/// Says of a step how many tasks have been replaced on the way to it.
+fn replaced(mut step: Signature, headers: &Headers) -> Signature {
+    step.options.replaced_task_nesting = Some(headers.replaced_task_nesting + 1);
+    step
 }
 
 fn unreadable(error: serde_json::Error) -> Failure {
