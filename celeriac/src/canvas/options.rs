@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{CanvasError, LaterSteps, Signature};
-use crate::config::DeliveryMode;
+use crate::message::DeliveryMode;
 use crate::message::lenient::{
     as_text, count, flag, if_fit, number, priority, seconds, text, texts,
 };

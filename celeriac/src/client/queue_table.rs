@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::config::{BindingSetting, DeliveryMode, ExchangeType, QueueSetting, Settings};
-use crate::message::repr;
+use crate::config::{BindingSetting, ExchangeType, QueueSetting, Settings};
+use crate::message::{DeliveryMode, repr};
 use crate::transport::Binding;
 
 /// A call or a worker names a queue that `task_queues` lacks, and

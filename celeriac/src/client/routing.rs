@@ -270,7 +270,7 @@ mod tests {
             Some(Route {
                 exchange: Some("x".to_owned()),
                 routing_key: Some("k".to_owned()),
-                delivery_mode: Some(crate::config::DeliveryMode::Transient),
+                delivery_mode: Some(crate::message::DeliveryMode::Transient),
                 ..Route::default()
             })
         });

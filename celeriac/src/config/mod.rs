@@ -7,7 +7,6 @@
 //! type, is an error that names its place.
 
 mod annotations;
-mod delivery_mode;
 mod fields;
 mod forms;
 mod known;
@@ -37,7 +36,6 @@ use place::{File, Place};
 use reading::{Owner, Reading};
 
 pub use annotations::{Annotation, TaskAnnotations};
-pub use delivery_mode::DeliveryMode;
 pub(crate) use link::LinkOptions;
 pub use queues::{BindingSetting, ExchangeType, QueueSetting};
 pub(crate) use remarks::remark;

@@ -9,9 +9,9 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer as Writer};
 use serde_json::{Map, Value};
 
-use super::{DeliveryMode, ExchangeType, remark};
+use super::{ExchangeType, remark};
 use crate::glob::Glob;
-use crate::message::{Compression, Serializer};
+use crate::message::{Compression, DeliveryMode, Serializer};
 
 /// Where a task's messages go, and how. What it leaves out, the call or the
 /// settings say; what the call says, wins.

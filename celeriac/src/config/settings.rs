@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::forms::{FANOUT_PREFIX, fanout_prefix, priority_steps, seconds, some_seconds};
 use super::link::{above_zero, some_above_zero};
 use super::{
-    DeliveryMode, ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues,
-    remark,
+    ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues, remark,
 };
-use crate::message::{Compression, Serializer, serializer};
+use crate::message::{Compression, DeliveryMode, Serializer, serializer};
 use crate::schedule::BeatEntry;
 use crate::task::Rate;
 

@@ -14,6 +14,7 @@ mod body;
 #[cfg_attr(not(feature = "compression"), path = "no_codecs.rs")]
 mod codecs;
 mod compression;
+mod delivery_mode;
 mod envelope;
 mod format;
 mod headers;
@@ -32,6 +33,7 @@ mod yaml;
 
 pub use body::{Body, Embed};
 pub use compression::Compression;
+pub use delivery_mode::DeliveryMode;
 pub use envelope::{DeliveryInfo, Envelope, Properties};
 pub use format::Format;
 pub use headers::Headers;
