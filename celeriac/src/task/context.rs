@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backon::Retryable;
 use chrono::{DateTime, Utc};
@@ -164,6 +164,8 @@ struct Inner {
     guarded: AtomicBool,
     /// Results of what the task has sent; Celery's trail.
     children: Mutex<Vec<Value>>,
+    /// What this run alone has been given.
+    states: Mutex<States>,
     /// Its run, as a trace shows it.
     span: RunSpan,
 }
@@ -187,6 +189,7 @@ impl Context {
             soft_limit: CancellationToken::new(),
             guarded: AtomicBool::new(false),
             children: Mutex::default(),
+            states: Mutex::default(),
             span,
         }))
     }
@@ -243,11 +246,23 @@ impl Context {
         &self.headers().id
     }
 
-    /// The value of this type that the worker was given with
+    /// The value of this type that this run was given with
+    /// [`insert`](Self::insert), else the one that the worker was given with
     /// [`Worker::state`](crate::Worker::state).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let state = self.0.registry.states.get(&TypeId::of::<T>())?;
-        Arc::clone(state).downcast().ok()
+        let id = TypeId::of::<T>();
+        let own = self.states().get(&id).cloned();
+        let state = own.or_else(|| self.0.registry.states.get(&id).cloned())?;
+        state.downcast().ok()
+    }
+
+    /// Gives this run a value, found by its type, before the worker's own.
+    pub fn insert<T: Any + Send + Sync>(&self, state: Arc<T>) {
+        self.states().insert(TypeId::of::<T>(), state);
+    }
+
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A task of this worker. As `app.tasks[name]`.

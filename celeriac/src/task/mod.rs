@@ -8,6 +8,7 @@
 //! - `exceptions`, `autoretry`: which failures are tried again
 //! - `replace`: a canvas in the place of a running task
 //! - [`Call`]: a signature that knows what its task takes and returns
+//! - [`Hooks`], [`Layer`]: what happens round each run
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
 //! - `rusty`: the bridge that runs `#[celery::task]` functions (feature `rusty`)
 
@@ -20,6 +21,8 @@ mod failure;
 mod given;
 mod handler;
 pub(crate) mod hint;
+mod hooks;
+mod layer;
 mod options;
 mod parameters;
 #[cfg(feature = "rusty")]
@@ -32,6 +35,8 @@ pub mod rusty;
 
 use std::sync::Arc;
 
+#[doc(no_inline)]
+pub use async_trait::async_trait;
 pub use call::{After, Call, Complete, Immutable};
 pub(crate) use context::Registry;
 pub use context::{Context, FailedRequest, Request, States, Tasks};
@@ -39,6 +44,9 @@ pub(crate) use define::Define;
 pub use failure::{Failure, TaskError};
 pub(crate) use given::{Fits, Given};
 pub use handler::{Args, Extract, Handler, Invocation, State};
+pub(crate) use hooks::{AllHooks, said};
+pub use hooks::{Ended, Hooks};
+pub use layer::{Layer, Next};
 pub use options::TaskOptions;
 pub(crate) use parameters::Parameter;
 pub use parameters::{Arguments, Parameters, SignatureError};
@@ -65,6 +73,7 @@ pub struct Task {
     parameters: Parameters,
     options: TaskOptions,
     body: Body,
+    hooks: AllHooks,
     /// Whether the function takes its [`Context`]. As `bind=True`.
     bound: bool,
     /// What it is for, in its author's words.
@@ -134,6 +143,7 @@ impl Task {
             parameters,
             options: TaskOptions::default(),
             body,
+            hooks: AllHooks::default(),
             bound: false,
             doc: Arc::default(),
             returns: None,
@@ -145,6 +155,39 @@ impl Task {
     pub fn with(mut self, options: TaskOptions) -> Self {
         self.options = options;
         self
+    }
+
+    /// The same task with these hooks, after those that it has.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl Hooks) -> Self {
+        self.hooks.add(Arc::new(hooks));
+        self
+    }
+
+    /// The same task within this layer, and what it has within that.
+    #[must_use]
+    pub fn layer(self, layer: impl Layer) -> Self {
+        self.within(Arc::new(layer))
+    }
+
+    pub(crate) fn within(mut self, layer: Arc<dyn Layer>) -> Self {
+        let inner = self.body;
+        self.body = Arc::new(move |call| {
+            let (layer, next) = (Arc::clone(&layer), Next(Arc::clone(&inner)));
+            Box::pin(async move { layer.call(call, next).await })
+        });
+        self
+    }
+
+    /// The same task with its worker's hooks, which come first.
+    pub(crate) fn after(mut self, hooks: &AllHooks) -> Self {
+        self.hooks.follow(hooks);
+        self
+    }
+
+    /// What is told of its runs.
+    pub(crate) fn all_hooks(&self) -> &AllHooks {
+        &self.hooks
     }
 
     /// The name that messages call it by.

@@ -22,7 +22,7 @@ use super::tuning::Tuning;
 use super::{Shared, builtins, limits, outcome};
 use crate::events::TaskEvent;
 use crate::message::{DecodeError, Envelope};
-use crate::task::{Context, Failure, Request, Retry, Task};
+use crate::task::{AllHooks, Context, Ended, Failure, Request, Retry, Task};
 use crate::transport::Delivery;
 
 /// Carries a message from its delivery to its end. `room` is its place among
@@ -453,6 +453,12 @@ impl<'a> Life<'a> {
     async fn outcome(&self, child: Option<Lease>) -> Outcome {
         let settlement = &self.settlement;
         let (context, limits) = (settlement.context(), settlement.limits());
+        let hooks = settlement.task().all_hooks();
+        if !hooks.is_empty()
+            && let Err(error) = Box::pin(hooks.before_start(context)).await
+        {
+            return Outcome::from(Err(error));
+        }
         match child {
             Some(child) => {
                 let message = settlement.message();
@@ -486,8 +492,13 @@ impl<'a> Life<'a> {
             }
             _ => None,
         };
+        let hooks = self.settlement.task().all_hooks();
+        let told = (!hooks.is_empty()).then(|| Box::new(outcome.clone()));
         let fate = self.settlement.settle(outcome, runtime).await?;
         let failure = self.settlement.failure();
+        if let Some(outcome) = told {
+            Box::pin(self.tell_hooks(hooks, &outcome, failure)).await;
+        }
         let (ending, reason, news) = match failure {
             Some(failure) => {
                 let news = outcome::failed(&self.settlement, failure, timed_out);
@@ -501,6 +512,18 @@ impl<'a> Life<'a> {
         match fate {
             Fate::Settled => Ok(()),
             Fate::GoesBack => requeue(self.shared(), &self.message.delivery.tag).await,
+        }
+    }
+
+    /// Tells the task's hooks how it has ended. `failure`: what it has failed
+    /// with in the end, perhaps not before what it leaves behind was written.
+    async fn tell_hooks(&self, hooks: &AllHooks, outcome: &Outcome, failure: Option<&Failure>) {
+        let context = self.settlement.context();
+        match (failure, outcome) {
+            (Some(failure), _) => hooks.ended(context, Ended::Failure(failure)).await,
+            (None, Outcome::Success(result)) => hooks.ended(context, Ended::Success(result)).await,
+            (None, Outcome::Retry(retry)) => hooks.retried(context, retry).await,
+            _ => {}
         }
     }
 

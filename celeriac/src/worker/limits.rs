@@ -10,7 +10,7 @@ use serde_json::{Number, Value};
 use tokio::time::sleep;
 
 use super::Outcome;
-use crate::task::{Context, Failure, Task, TaskError};
+use crate::task::{Context, Failure, Task, TaskError, said};
 
 /// Seconds that a run may take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,11 +94,7 @@ pub(super) async fn after(seconds: Option<f64>) {
 
 /// What a task fails with that has panicked.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
+    let text = said(panic);
     Failure::new("RuntimeError", format!("the task panicked: {text}"))
 }
 

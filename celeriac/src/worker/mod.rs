@@ -25,7 +25,8 @@
 //! - `banner`: who it is, for people
 //! - `services`: what goes on beside the messages, on a thread of its own
 //! - `shared`: what these parts share
-//! - [`Shutdown`], `signals`: warm and cold, and who says so
+//! - `signals`: what is called when the worker is ready, and when it ends
+//! - [`Shutdown`]: warm and cold
 
 mod acks;
 pub(crate) mod autoscale;
@@ -55,12 +56,14 @@ pub(crate) mod revoked;
 mod services;
 mod settle;
 mod shared;
+mod signals;
 mod state_db;
 mod stop;
 pub(crate) mod tuning;
 
 use std::any::{Any, TypeId};
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +74,7 @@ use crate::error::Error;
 use crate::nodename::default_nodename;
 use crate::shutdown::Shutdown;
 use crate::stubs;
-use crate::task::{Registry, States, Task, Tasks};
+use crate::task::{AllHooks, Hooks, Layer, Registry, States, Task, Tasks};
 use crate::trace;
 
 pub use monitor::{METRICS_TYPE, Monitor};
@@ -87,6 +90,7 @@ use process::child::{Role, role, serve};
 use queues::{Broadcasts, Queues};
 use services::Services;
 use shared::Society;
+use signals::Signals;
 use state_db::StateDb;
 
 /// A worker that is being set up.
@@ -107,6 +111,11 @@ use state_db::StateDb;
 pub struct Worker {
     app: App,
     tasks: Tasks,
+    /// Of all tasks but Celery's own.
+    hooks: AllHooks,
+    /// Round all tasks but Celery's own, the innermost first.
+    layers: Vec<Arc<dyn Layer>>,
+    signals: Signals,
     states: States,
     /// By the names that people use.
     queues: Vec<Arc<str>>,
@@ -131,6 +140,9 @@ impl Worker {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             tasks: builtins::tasks(),
+            hooks: AllHooks::default(),
+            layers: Vec::new(),
+            signals: Signals::default(),
             states: States::new(),
             queues: names.collect(),
             broadcasts: Broadcasts::of(table),
@@ -164,6 +176,47 @@ impl Worker {
     #[must_use]
     pub fn tasks(self, tasks: impl IntoIterator<Item = Task>) -> Self {
         tasks.into_iter().fold(self, Self::task)
+    }
+
+    /// Tells these hooks of every run, before those of the task: of all tasks
+    /// but Celery's own (`celery.chain` and the like).
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl Hooks) -> Self {
+        self.hooks.add(Arc::new(hooks));
+        self
+    }
+
+    /// Runs every task but Celery's own within this layer, outside of those
+    /// that it has.
+    #[must_use]
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(Arc::new(layer));
+        self
+    }
+
+    /// Calls this once the worker takes messages, before the first. As
+    /// `celery.signals.worker_ready`.
+    #[must_use]
+    pub fn on_ready<F: Future<Output = ()> + Send + 'static>(
+        mut self,
+        signal: impl Fn(App) -> F + Send + Sync + 'static,
+    ) -> Self {
+        self.signals
+            .ready
+            .push(Box::new(move |app| Box::pin(signal(app))));
+        self
+    }
+
+    /// Calls this when the worker takes no more messages, before what runs has
+    /// ended. As `celery.signals.worker_shutting_down`.
+    #[must_use]
+    pub fn on_shutting_down<F: Future<Output = ()> + Send + 'static>(
+        mut self,
+        signal: impl Fn(App) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let signal = move |app| Box::pin(signal(app)) as _;
+        self.signals.shutting_down.push(Box::new(signal));
+        self
     }
 
     /// Shares a value with all tasks, found by its type.
@@ -357,9 +410,10 @@ impl Worker {
 
     /// Works, unless this process is a child of such a worker.
     async fn play(
-        self,
+        mut self,
         shutdown: impl FnOnce(&Self) -> Result<Shutdown, Error>,
     ) -> Result<(), Error> {
+        self.wrap_tasks();
         match role() {
             Role::Worker(index) => {
                 let shutdown = shutdown(&self)?;
@@ -377,8 +431,22 @@ impl Worker {
         }
     }
 
-    async fn work(self, index: usize, shutdown: Shutdown) -> Result<(), Error> {
+    /// Gives the tasks what is round all of them.
+    fn wrap_tasks(&mut self) {
+        let (hooks, layers) = (&self.hooks, &self.layers);
+        let own = self
+            .tasks
+            .iter_mut()
+            .filter(|(name, _)| !name.starts_with("celery."));
+        for (_, task) in own {
+            let within = |task: Task, layer| Task::within(task, Arc::clone(layer));
+            *task = layers.iter().fold(task.clone().after(hooks), within);
+        }
+    }
+
+    async fn work(mut self, index: usize, shutdown: Shutdown) -> Result<(), Error> {
         let (society, monitor) = (self.society, self.monitor.clone());
+        let signals = std::mem::take(&mut self.signals);
         let shared = Arc::new(self.share(index, shutdown)?);
         let state_db = StateDb::open(&shared)?;
         monitor.watch(&shared);
@@ -403,11 +471,13 @@ impl Worker {
         let beat = society.heartbeat;
         let beating = beat.map(|interval| (shared.beat(&mut services, interval), interval));
         shared.announce();
+        signals::send(&signals.ready, &shared.app).await;
         let consumed = consumer::consume(&shared).await;
         if let Err(error) = &consumed {
             tracing::error!("consumer: Connection to broker lost for good: {error}");
             shared.shutdown.begin();
         }
+        signals::send(&signals.shutting_down, &shared.app).await;
         // As in Celery, a worker that ends is gone for others, though what runs
         // may finish.
         if let Some(listening) = listening {
