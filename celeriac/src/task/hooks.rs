@@ -171,11 +171,11 @@ mod tests {
     #[async_trait]
     impl Hooks for Panicking {
         async fn before_start(&self, _: &Context) -> Result<(), TaskError> {
-            std::panic::panic_any("not today")
+            std::panic::resume_unwind(Box::new("not today"))
         }
 
         async fn on_success(&self, _: &Context, _: &Value) {
-            std::panic::panic_any("nor later")
+            std::panic::resume_unwind(Box::new("nor later"))
         }
     }
 
