@@ -1,3 +1,5 @@
+//! The schema on an empty database, on an old one, and back.
+
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use super::*;

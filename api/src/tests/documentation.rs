@@ -1,3 +1,5 @@
+//! The OpenAPI document, as programs read it.
+
 use super::*;
 
 async fn specification() -> Value {

@@ -1,3 +1,5 @@
+//! What is refused, and the words for it.
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 
 use super::*;

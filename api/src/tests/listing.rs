@@ -1,3 +1,5 @@
+//! Pages of calls: order, bounds, filters.
+
 use super::*;
 
 async fn total(fixture: &Fixture, query: &str) -> Value {

@@ -1,3 +1,5 @@
+//! Which advice a call gives its agent.
+
 use super::*;
 use crate::nudges::for_call;
 use store::Call;

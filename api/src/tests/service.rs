@@ -1,3 +1,5 @@
+//! Health, metrics, and who is let in.
+
 use super::*;
 
 #[tokio::test]

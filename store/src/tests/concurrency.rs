@@ -1,3 +1,5 @@
+//! Two processes on one database.
+
 use futures::future::try_join_all;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What ingestion stores: pages, rows, rejected rows, the cursor.
+
 use super::*;
 use crate::entity::rejected_row;
 use sea_orm::EntityTrait;

@@ -1,3 +1,5 @@
+//! What the models have found out of a call.
+
 use super::*;
 
 #[tokio::test]

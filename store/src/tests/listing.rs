@@ -1,3 +1,5 @@
+//! Calls by page, by filter and in order.
+
 use super::*;
 
 /// Ten processed calls, one a day: even ones Ann's, odd ones Bob's; moods from -0.9 to 0.9.

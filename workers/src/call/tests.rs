@@ -1,3 +1,5 @@
+//! Calls as people and sources write them.
+
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Several texts as one input of a model.
+
 use tch::{Kind, Tensor};
 
 /// Token sequences of several texts, padded to the longest of them.

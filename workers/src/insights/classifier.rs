@@ -1,3 +1,5 @@
+//! A model with a head that tells negative from positive.
+
 use rust_bert::{
     RustBertError,
     bert::{BertConfig, BertForSequenceClassification},

@@ -1,3 +1,5 @@
+//! A model that makes a vector of a text.
+
 use rust_bert::{
     RustBertError,
     bert::{BertConfig, BertEmbeddings, BertModel},

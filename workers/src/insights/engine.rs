@@ -1,3 +1,5 @@
+//! The models behind a thread of their own, for many callers.
+
 use std::{
     sync::{Arc, mpsc},
     thread,

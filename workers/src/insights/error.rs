@@ -1,3 +1,5 @@
+//! What can go wrong with models.
+
 use super::source::ModelSource;
 
 /// Why the engine could not start, or could not answer.

@@ -1,3 +1,5 @@
+//! Texts of many callers, put together into batches.
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc::Receiver,

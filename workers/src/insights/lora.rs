@@ -1,3 +1,5 @@
+//! The update that makes a judge of sentiment of the encoder.
+
 use std::collections::HashMap;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};

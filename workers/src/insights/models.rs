@@ -1,3 +1,5 @@
+//! All models, and which one a text is for.
+
 use std::time::Instant;
 
 use rust_bert::RustBertError;

@@ -1,3 +1,5 @@
+//! What a classifier's labels mean.
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

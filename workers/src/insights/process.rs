@@ -1,3 +1,5 @@
+//! The work of `insights.process`: one call, from its text to its row.
+
 use celery::error::TaskError;
 use serde::Serialize;
 use store::{Insights, NewCall, Recorded, Store, StoreError};

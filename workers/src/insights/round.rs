@@ -1,3 +1,5 @@
+//! Numbers as the service shows them.
+
 /// Rounds to two decimals, never to a negative zero.
 pub fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0 + 0.0

@@ -1,3 +1,5 @@
+//! How positive a text is.
+
 use rust_bert::RustBertError;
 use tch::Tensor;
 

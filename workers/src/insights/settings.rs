@@ -1,3 +1,5 @@
+//! The settings of the models.
+
 use std::{env, path::PathBuf, time::Duration};
 
 use serde::Deserialize;

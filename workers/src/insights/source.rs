@@ -1,3 +1,5 @@
+//! Where the files of a model are, on this machine or on the hub.
+
 use std::{
     env, fmt,
     path::{Path, PathBuf},

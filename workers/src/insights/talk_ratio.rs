@@ -1,3 +1,5 @@
+//! Who speaks how much.
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::round::hundredths;

@@ -1,3 +1,5 @@
+//! Texts as the numbers that models read.
+
 use rust_tokenizers::tokenizer::{BertTokenizer, Tokenizer as _, TruncationStrategy};
 use serde::Deserialize;
 

@@ -1,3 +1,5 @@
+//! A model's numbers, by name.
+
 use std::{collections::HashMap, path::Path};
 
 use tch::{Kind, TchError, Tensor, nn::VarStore};

@@ -1,3 +1,5 @@
+//! Texts cut into parts that a model can judge.
+
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Cuts a text into the parts that are judged by themselves: its sentences, or

@@ -1,3 +1,5 @@
+//! Batches of a model that is none.
+
 use std::{cell::RefCell, sync::mpsc};
 
 use super::*;
