@@ -41,7 +41,7 @@ WAYS = {"well": ("SUCCESS", 1), "fail": ("FAILURE", 0), "later": ("SUCCESS", 1),
 def test_runs_are_told_as_by_python(shop, start, lane, redis, way):
     state, orders = WAYS[way]
     theirs, ours = lane.send("shop.order", "tea", way), shop.send("shop.order", "tea", way)
-    start(python_worker, lane)
+    start(python_worker, lane, app="support.shop")
     assert journal(shop, ours, state) == journal(lane, theirs, state)
     assert redis.client.llen("orders") == orders
 

@@ -4,7 +4,7 @@ import builtins
 from datetime import datetime
 from time import sleep
 
-from celery import Task, current_app, shared_task, signature
+from celery import current_app, shared_task, signature
 from celery.exceptions import Ignore
 from celery.result import allow_join_result
 
@@ -16,38 +16,6 @@ def record(value, key, pause=0):
     """Works for `pause` seconds, then leaves `value` in the list `key`."""
     sleep(pause)
     get_redis_connection().rpush(key, value)
-
-
-class Journal(Task):
-    """Writes down what becomes of each run."""
-
-    def write(self, task_id, text):
-        get_redis_connection().rpush(f"journal:{task_id}", text)
-
-    def before_start(self, task_id, args, kwargs):
-        self.write(task_id, "before_start")
-
-    def on_success(self, retval, task_id, args, kwargs):
-        self.write(task_id, f"on_success {retval}")
-
-    def on_failure(self, exc, task_id, args, kwargs, einfo):
-        self.write(task_id, f"on_failure {type(exc).__name__}: {exc}")
-
-    def on_retry(self, exc, task_id, args, kwargs, einfo):
-        self.write(task_id, f"on_retry {type(exc).__name__}: {exc}")
-
-    def after_return(self, status, retval, task_id, args, kwargs, einfo):
-        self.write(task_id, f"after_return {status}")
-
-
-@shared_task(name="shop.order", base=Journal, bind=True, max_retries=1)
-def order(self, item, way="well"):
-    """Orders an item, in one of several ways."""
-    if way == "fail":
-        raise ValueError("sold out")
-    if way == "never" or way == "later" and not self.request.retries:
-        raise self.retry(countdown=0.1, exc=ValueError("sold out"))
-    return len(item)
 
 
 @shared_task(name="interop.relay")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use celeriac::task::{Args, FailedRequest, SignatureError, State, Task};
 use celeriac::{Context, Failure, Signature, TaskError};
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, RedisResult};
 use serde_json::Value;
 use tokio::fs::OpenOptions;
@@ -64,8 +64,11 @@ pub fn connect() -> RedisResult<ConnectionManager> {
     let variable = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let host = variable("REDIS_HOST", "localhost");
     let port = variable("REDIS_PORT", "6379");
-    Client::open(format!("redis://{host}:{port}/0"))?
-        .get_connection_manager_lazy(Default::default())
+    // A process that is paused for a while is no reason for a task to fail.
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(None)
+        .set_connection_timeout(None);
+    Client::open(format!("redis://{host}:{port}/0"))?.get_connection_manager_lazy(config)
 }
 
 async fn redis_echo(

@@ -19,6 +19,8 @@ pub(crate) struct Lineage {
 /// Headers and body of the message that calls a plain task. `origin` is the
 /// nodename of who sends it.
 pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> (Headers, Body) {
+    // One for both: they are as far apart as they are said to be.
+    let now = Utc::now();
     let stamps = call.stamps();
     let options = call.options;
     let id = options.task_id.unwrap_or_else(new_id);
@@ -36,8 +38,10 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
             .kwargsrepr
             .or_else(|| Some(saferepr::kwargs(&call.kwargs))),
         shadow: options.shadow,
-        eta: countdown.map(in_seconds).or(options.eta),
-        expires: options.expires.and_then(expiry),
+        eta: countdown
+            .map(|seconds| instant_in(now, seconds))
+            .or(options.eta),
+        expires: options.expires.and_then(|expires| expiry(now, expires)),
         group: options.group_id,
         group_index: options.group_index,
         retries: options.retries.unwrap_or_default(),
@@ -77,7 +81,10 @@ pub(crate) fn lay_over(envelope: &mut Envelope, options: Options) {
     } = envelope;
     properties.priority = options.priority.or(properties.priority);
     properties.extra.extend(options.properties());
-    headers.expires = options.expires.and_then(expiry).or(headers.expires.take());
+    let expires = options
+        .expires
+        .and_then(|expires| expiry(Utc::now(), expires));
+    headers.expires = expires.or(headers.expires.take());
     let (hard, soft) = &mut headers.timelimit;
     *hard = options.time_limit.or(hard.take());
     *soft = options.soft_time_limit.or(soft.take());
@@ -87,21 +94,22 @@ pub(crate) fn lay_over(envelope: &mut Envelope, options: Options) {
 }
 
 /// The header `expires` of the option: seconds from now, or an instant.
-fn expiry(expires: Value) -> Option<String> {
-    match expires {
-        Value::Number(seconds) => seconds.as_f64().map(in_seconds),
-        instant => match lenient::as_text(instant)? {
-            seconds if seconds.parse::<f64>().is_ok() => seconds.parse().ok().map(in_seconds),
-            instant => Some(instant),
-        },
+fn expiry(now: DateTime<Utc>, expires: Value) -> Option<String> {
+    let text = match expires {
+        Value::Number(seconds) => return Some(instant_in(now, seconds.as_f64()?)),
+        instant => lenient::as_text(instant)?,
+    };
+    match text.parse() {
+        Ok(seconds) => Some(instant_in(now, seconds)),
+        Err(_) => Some(text),
     }
 }
 
-/// The instant so many seconds from now.
-fn in_seconds(seconds: f64) -> String {
+/// The instant so many seconds from `now`, as headers have it.
+fn instant_in(now: DateTime<Utc>, seconds: f64) -> String {
     // Microseconds, as Python's timedelta.
     let duration = TimeDelta::microseconds((seconds * 1e6) as i64);
-    let then = Utc::now().checked_add_signed(duration);
+    let then = now.checked_add_signed(duration);
     instant::isoformat(&then.unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
