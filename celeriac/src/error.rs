@@ -89,9 +89,7 @@ impl Error {
     /// again asks this first, and tells those who wait if it does not pass.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Connection(cause) => cause
-                .downcast_ref::<redis::RedisError>()
-                .is_none_or(redis_link::passes),
+            Self::Connection(_) => self.redis().is_none_or(redis_link::passes),
             Self::Timeout(_) => true,
             _ => false,
         }
@@ -102,8 +100,8 @@ impl Error {
     /// The Python class that stands for it where it becomes a task's failure.
     pub(crate) fn python_class(&self) -> &'static str {
         match self {
-            Self::Connection(cause) => cause
-                .downcast_ref()
+            Self::Connection(_) => self
+                .redis()
                 .map_or("ConnectionError", redis_link::python_class),
             Self::ResultTooLarge => "celery.exceptions.BackendStoreError",
             Self::QueueNotFound(_) => "celery.exceptions.QueueNotFound",
@@ -115,22 +113,21 @@ impl Error {
 impl Error {
     /// Whether a connection that there was turned out to be lost.
     pub(crate) fn is_loss(&self) -> bool {
-        let Self::Connection(cause) = self else {
-            return false;
-        };
-        cause
-            .downcast_ref::<redis::RedisError>()
+        self.redis()
             .is_some_and(redis::RedisError::is_connection_dropped)
     }
 
     /// Whether a server is there and says no; else it is away.
     pub(crate) fn is_refusal(&self) -> bool {
-        let Self::Connection(cause) = self else {
-            return false;
-        };
-        cause
-            .downcast_ref::<redis::RedisError>()
-            .is_some_and(|error| !error.is_io_error())
+        self.redis().is_some_and(|error| !error.is_io_error())
+    }
+
+    /// What Redis, or the connection to it, has to say.
+    fn redis(&self) -> Option<&redis::RedisError> {
+        match self {
+            Self::Connection(cause) => cause.downcast_ref(),
+            _ => None,
+        }
     }
 }
 

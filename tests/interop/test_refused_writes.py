@@ -1,6 +1,8 @@
 """Redis takes nothing back that a script has done: what it refuses in the middle of one,
 by a key of another kind or a right that is missing, loses nothing."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from conftest import client
@@ -31,6 +33,7 @@ def works(worker, lane):
     """What is refused before anything has worked is for people to mend: it ends."""
     worker.wait_for_log("ready.")
     done(lane, lane.send("add", 1, 1))
+    until(lambda: lane.held() == 0, "it is settled")
 
 
 def done(lane, result):
@@ -40,7 +43,6 @@ def done(lane, result):
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
 def test_a_key_of_another_kind(lane, worker, durable_redis, key):
     redis = durable_redis.client
-    redis.rename(key, "aside") if redis.exists(key) else None
     redis.set(key, "no list, hash or sorted set")
     sent = [] if key == lane.queue else [lane.send("add", n, n) for n in range(3)]
     until(lambda: f"wrong kind of value ({key})" in worker.log.read_text(), "it is named", 10)
@@ -76,10 +78,8 @@ def test_a_dead_letter_finds_no_list(lane, worker, durable_redis):
 def test_a_right_that_is_taken_away(lane, durable_redis, redis, tmp_path, right, key):
     acl = durable_redis.client.execute_command
     acl("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
-    url = durable_redis.url
-    durable_redis.url = url.replace("//", "//worker:secret@")
-    worker = rust_worker(durable_redis, redis, tmp_path, "w", [lane.queue])
-    durable_redis.url = url
+    broker = SimpleNamespace(url=durable_redis.url.replace("//", "//worker:secret@"))
+    worker = rust_worker(broker, redis, tmp_path, "w", [lane.queue])
     try:
         works(worker, lane)
         acl("ACL", "SETUSER", "worker", f"-{right}")

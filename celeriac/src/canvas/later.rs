@@ -6,10 +6,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Error;
 use serde_json::value::RawValue;
 
-use super::Signature;
+use super::{CanvasError, Signature};
 use crate::message::json;
 
 /// Steps of a chain, in the order of messages: the next one last. What came in
@@ -23,7 +22,7 @@ use crate::message::json;
 /// let (next, rest) = steps.split_next().expect("there are two");
 /// assert_eq!(next?.task, "t.next");
 /// assert_eq!(rest.len(), 1);
-/// # Ok::<(), serde_json::Error>(())
+/// # Ok::<(), celeriac::canvas::CanvasError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct LaterSteps(Vec<Step>);
@@ -40,9 +39,11 @@ impl Step {
         Self::Made(Arc::new(signature))
     }
 
-    fn read(&self) -> Result<Cow<'_, Signature>, Error> {
+    fn read(&self) -> Result<Cow<'_, Signature>, CanvasError> {
         match self {
-            Self::Written(text) => json::from_slice(text.get().as_bytes()).map(Cow::Owned),
+            Self::Written(text) => json::from_slice(text.get().as_bytes())
+                .map(Cow::Owned)
+                .map_err(|error| CanvasError::Unreadable(error.to_string())),
             Self::Made(signature) => Ok(Cow::Borrowed(signature)),
         }
     }
@@ -62,8 +63,8 @@ impl LaterSteps {
     /// The next step, and those after it.
     ///
     /// # Errors
-    /// The step's, if it is no signature.
-    pub fn split_next(&self) -> Option<(Result<Signature, Error>, Self)> {
+    /// [`CanvasError::Unreadable`] of the step, if it is no signature.
+    pub fn split_next(&self) -> Option<(Result<Signature, CanvasError>, Self)> {
         let (next, rest) = self.0.split_last()?;
         Some((next.read().map(Cow::into_owned), Self(rest.to_vec())))
     }
@@ -71,8 +72,8 @@ impl LaterSteps {
     /// Each of them, the last step of the chain first.
     ///
     /// # Errors
-    /// Each step's own, if it is no signature.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Result<Cow<'_, Signature>, Error>> {
+    /// [`CanvasError::Unreadable`] of each that is no signature.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Result<Cow<'_, Signature>, CanvasError>> {
         self.0.iter().map(Step::read)
     }
 

@@ -37,7 +37,7 @@ pub enum CanvasError {
     #[error("a chord needs a body")]
     ChordWithoutBody,
     /// What is to follow is no signature.
-    #[error("cannot read the next step of the chain: {0}")]
+    #[error("cannot read a step of the chain: {0}")]
     Unreadable(String),
     /// There is nothing to send, and no result either.
     #[error("an empty chain cannot be sent")]

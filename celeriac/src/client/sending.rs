@@ -198,15 +198,8 @@ impl App {
         if messages.is_empty() {
             return Ok(());
         }
-        let settings = self.settings();
-        let policy = settings.task_publish_retry_policy;
-        let retries = if settings.task_publish_retry {
-            policy.max_retries
-        } else {
-            0
-        };
         (|| self.transport().publish(messages))
-            .retry(policy.pauses().take(retries))
+            .retry(self.settings().publish_pauses())
             .when(Error::passes)
             .await?;
         self.tell_of(messages).await;

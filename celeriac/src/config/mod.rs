@@ -33,7 +33,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use place::{File, Place};
-use reading::{Owner, Reading};
+use reading::{Names, Owner, Reading};
 
 pub use annotations::{Annotation, TaskAnnotations};
 pub(crate) use link::LinkOptions;
@@ -215,15 +215,13 @@ impl Config {
             ))
         });
         // Names are in capitals: one that would be a setting's if it were.
-        let small = self.environment.keys().filter_map(|name| {
+        let settings = Names::of::<Settings>(Owner::Celery);
+        let others = self.environment.keys();
+        let others = others.filter(|name| !name.starts_with("CELERY_"));
+        let small = others.filter_map(|name| {
             let meant = name.to_uppercase();
             let key = meant.strip_prefix("CELERY_")?.to_lowercase();
-            let mut settings = fields::of::<Settings>()
-                .iter()
-                .copied()
-                .chain(known::names(known::SETTINGS));
-            let is_setting = settings.any(|setting| setting == key);
-            (is_setting && !name.starts_with("CELERY_")).then(|| {
+            settings.all().any(|setting| setting == key).then(|| {
                 format!("environment variable {name}: it is not read here; did you mean {meant}?")
             })
         });

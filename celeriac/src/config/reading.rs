@@ -279,7 +279,7 @@ fn pronounce(
 }
 
 /// The names of a table.
-struct Names {
+pub(super) struct Names {
     /// Its key in what is known.
     table: &'static str,
     /// What Celeriac does; empty if that is any name.
@@ -297,7 +297,7 @@ enum Kind {
 }
 
 impl Names {
-    fn of<T: DeserializeOwned>(owner: Owner) -> Self {
+    pub fn of<T: DeserializeOwned>(owner: Owner) -> Self {
         let table = match owner {
             Owner::Celery => SETTINGS,
             Owner::Application => "",
@@ -311,7 +311,7 @@ impl Names {
         Self { table, own }
     }
 
-    fn all(&self) -> impl Iterator<Item = &'static str> {
+    pub fn all(&self) -> impl Iterator<Item = &'static str> {
         self.own.iter().copied().chain(known::names(self.table))
     }
 

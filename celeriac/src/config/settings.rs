@@ -552,6 +552,19 @@ impl Default for PublishRetryPolicy {
     }
 }
 
+impl Settings {
+    /// The pauses before what could not be published is tried again: none if
+    /// that is not to be.
+    pub(crate) fn publish_pauses(&self) -> impl Iterator<Item = Duration> + Send + Sync + Unpin {
+        let policy = self.task_publish_retry_policy;
+        let retries = match self.task_publish_retry {
+            true => policy.max_retries,
+            false => 0,
+        };
+        policy.pauses().take(retries)
+    }
+}
+
 impl PublishRetryPolicy {
     /// The pauses before the attempts, without end. As `retry_over_time` of
     /// kombu.

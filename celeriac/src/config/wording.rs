@@ -10,10 +10,10 @@ pub(super) fn plain(message: &str) -> String {
             Some((before, value(found), kind(expected)))
         });
         if let Some((before, found, expected)) = parts {
-            return match expected.strip_prefix(found) {
+            return match expected.starts_with(found) {
                 // It is one, and not within the bounds.
-                Some(_) => format!("{before}expected {expected}"),
-                None => format!("{before}expected {expected}, found {found}"),
+                true => format!("{before}expected {expected}"),
+                false => format!("{before}expected {expected}, found {found}"),
             };
         }
     }

@@ -334,9 +334,8 @@ impl Context {
         options.root_id = headers.root_id.clone();
         let id = options.task_id.get_or_insert_with(new_id);
         let results = self.app().results()?;
-        let policy = self.app().settings().task_publish_retry_policy;
         (|| results.add_to_chord(group_id, id))
-            .retry(policy.pauses().take(policy.max_retries))
+            .retry(self.app().settings().publish_pauses())
             .when(Error::passes)
             .await?;
         Ok(self.send(signature).await?)

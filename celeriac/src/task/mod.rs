@@ -166,23 +166,26 @@ impl Task {
 
     /// The same task within this layer, and what it has within that.
     #[must_use]
-    pub fn layer(self, layer: impl Layer) -> Self {
-        self.within(Arc::new(layer))
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.put_within(Arc::new(layer));
+        self
     }
 
-    pub(crate) fn within(mut self, layer: Arc<dyn Layer>) -> Self {
-        let inner = self.body;
+    fn put_within(&mut self, layer: Arc<dyn Layer>) {
+        let inner = Arc::clone(&self.body);
         self.body = Arc::new(move |call| {
             let (layer, next) = (Arc::clone(&layer), Next(Arc::clone(&inner)));
             Box::pin(async move { layer.call(call, next).await })
         });
-        self
     }
 
-    /// The same task with its worker's hooks, which come first.
-    pub(crate) fn after(mut self, hooks: &AllHooks) -> Self {
+    /// Puts its worker's hooks before its own, and its worker's layers round it,
+    /// the innermost first.
+    pub(crate) fn wrap(&mut self, hooks: &AllHooks, layers: &[Arc<dyn Layer>]) {
         self.hooks.follow(hooks);
-        self
+        for layer in layers {
+            self.put_within(Arc::clone(layer));
+        }
     }
 
     /// What is told of its runs.

@@ -1,7 +1,7 @@
 //! A canvas in the place of a running task (`celery.app.task.Task.replace`).
 
 use super::Failure;
-use crate::canvas::{Canvas, CanvasError, LaterSteps, Options, Place, Promises, Signature};
+use crate::canvas::{Canvas, LaterSteps, Options, Place, Promises, Signature};
 use crate::error::Error;
 use crate::message::{Body, Headers};
 
@@ -21,7 +21,7 @@ pub(crate) fn replacement(
     // The chain's steps lie there with the next one last.
     let mut steps = body.embed.chain.iter().flat_map(LaterSteps::iter).rev();
     steps.try_fold(signature, |before, step| {
-        let step = step.map_err(unreadable)?.into_owned();
+        let step = step.map_err(Error::from)?.into_owned();
         Ok(before | replaced(step, headers))
     })
 }
@@ -62,10 +62,6 @@ fn take_place(signature: &mut Signature, headers: &Headers, body: &Body) {
 fn replaced(mut step: Signature, headers: &Headers) -> Signature {
     step.options.replaced_task_nesting = Some(headers.replaced_task_nesting + 1);
     step
-}
-
-fn unreadable(error: serde_json::Error) -> Failure {
-    Error::from(CanvasError::Unreadable(error.to_string())).into()
 }
 
 fn check(signature: &Signature) -> Result<(), Failure> {

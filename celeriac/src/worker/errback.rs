@@ -35,7 +35,7 @@ impl Settlement<'_> {
         let exception = failed.failure.to_meta();
         let unread = |step: &Result<_, _>| {
             if let Err(error) = step {
-                tracing::error!("cannot fail a step of the chain, as it cannot be read: {error}");
+                tracing::error!("cannot fail what comes later: {error}");
             }
         };
         let steps = chain.iter().inspect(unread).flatten().map(Cow::into_owned);

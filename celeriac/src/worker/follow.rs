@@ -24,12 +24,11 @@ impl Settlement<'_> {
             }
             // The rest of the chain travels with its next step.
             if let Some((next, rest)) = embed.chain.as_ref().and_then(LaterSteps::split_next) {
-                let next = next.map_err(|error| CanvasError::Unreadable(error.to_string()))?;
                 let options = Options {
                     chain: Some(rest),
                     ..self.inherited()
                 };
-                plan.apply(next, std::slice::from_ref(result), options)?;
+                plan.apply(next?, std::slice::from_ref(result), options)?;
             }
             Ok(())
         });

@@ -201,9 +201,7 @@ impl Worker {
         mut self,
         signal: impl Fn(App) -> F + Send + Sync + 'static,
     ) -> Self {
-        self.signals
-            .ready
-            .push(Box::new(move |app| Box::pin(signal(app))));
+        self.signals.ready.push(signals::boxed(signal));
         self
     }
 
@@ -214,8 +212,7 @@ impl Worker {
         mut self,
         signal: impl Fn(App) -> F + Send + Sync + 'static,
     ) -> Self {
-        let signal = move |app| Box::pin(signal(app)) as _;
-        self.signals.shutting_down.push(Box::new(signal));
+        self.signals.shutting_down.push(signals::boxed(signal));
         self
     }
 
@@ -433,14 +430,9 @@ impl Worker {
 
     /// Gives the tasks what is round all of them.
     fn wrap_tasks(&mut self) {
-        let (hooks, layers) = (&self.hooks, &self.layers);
-        let own = self
-            .tasks
-            .iter_mut()
-            .filter(|(name, _)| !name.starts_with("celery."));
-        for (_, task) in own {
-            let within = |task: Task, layer| Task::within(task, Arc::clone(layer));
-            *task = layers.iter().fold(task.clone().after(hooks), within);
+        let tasks = self.tasks.iter_mut();
+        for (_, task) in tasks.filter(|(name, _)| !name.starts_with("celery.")) {
+            task.wrap(&self.hooks, &self.layers);
         }
     }
 

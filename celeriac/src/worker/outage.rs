@@ -66,24 +66,24 @@ impl Outage {
         shared.link.set_fetched(false);
         shared.link.set_refused(error.is_refusal());
         // What has worked is opened again at once.
-        match (self.starting, self.lost) {
-            (true, _) => {}
-            (false, 0) => {
-                self.lost = 1;
-                tracing::warn!("consumer: Connection to broker lost: {error}. Connecting again...");
-                return Ok(());
+        let is_found_lost = self.lost == 0 || (self.lost < CONNECTIONS && error.is_loss());
+        if !self.starting && is_found_lost {
+            match self.lost {
+                0 => tracing::warn!(
+                    "consumer: Connection to broker lost: {error}. Connecting again..."
+                ),
+                _ => tracing::debug!(%error, "another connection was lost; connecting again"),
             }
-            (false, lost) if lost < CONNECTIONS && error.is_loss() => {
-                self.lost += 1;
-                tracing::debug!(%error, "another connection was lost; connecting again");
-                return Ok(());
-            }
-            (false, _) => {}
+            self.lost += 1;
+            return Ok(());
         }
         self.attempts += 1;
         if self.is_enough(shared, &error) {
-            let address = shared.app.broker_address();
-            tracing::error!("consumer: Cannot connect to {address}: {error}");
+            // Of a broker that has worked, the worker says so itself.
+            if self.starting {
+                let address = shared.app.broker_address();
+                tracing::error!("consumer: Cannot connect to {address}: {error}");
+            }
             return Err(error);
         }
         self.say(shared, &error);

@@ -398,7 +398,7 @@ impl<'a> Settlement<'a> {
     }
 
     /// Sends the same message again with one retry more, or gives up.
-    async fn retry(&self, retry: Retry) -> Result<(), Undone> {
+    async fn retry(&self, mut retry: Retry) -> Result<(), Undone> {
         let headers = self.request().headers();
         if !self.has_retries(retry.max_retries) {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
@@ -414,9 +414,9 @@ impl<'a> Settlement<'a> {
             .eta
             .or(countdown.map(|countdown| Utc::now() + countdown));
         envelope.headers.eta = eta.map(|eta| isoformat(&eta));
-        let queue = retry.options.queue.clone();
-        let expiration = retry.options.expiration();
-        lay_over(&mut envelope, retry.options.clone());
+        let options = std::mem::take(&mut retry.options);
+        let (queue, expiration) = (options.queue.clone(), options.expiration());
+        lay_over(&mut envelope, options);
         let expiration = expiration.or_else(|| envelope.headers.expiration());
         envelope.properties.expiration = expiration.map(Value::from);
         let ignores_result = self.ignores_result();

@@ -18,6 +18,13 @@ pub(super) struct Signals {
     pub shutting_down: Vec<Signal>,
 }
 
+/// A function as one of them.
+pub(super) fn boxed<F: Future<Output = ()> + Send + 'static>(
+    signal: impl Fn(App) -> F + Send + Sync + 'static,
+) -> Signal {
+    Box::new(move |app| Box::pin(signal(app)))
+}
+
 /// Calls them one after the other. A panic is logged, and harms nothing else.
 pub(super) async fn send(signals: &[Signal], app: &App) {
     for signal in signals {

@@ -1,5 +1,5 @@
 //! Halves of characters. Python's texts may have them, and its JSON says them as
-//! `"\\ud800"`; no text in Rust can hold one.
+//! `"\ud800"`; no text in Rust can hold one.
 
 /// What stands where something is that no text can hold.
 const REPLACEMENT: &str = "\\ufffd";
@@ -26,7 +26,7 @@ pub(crate) fn without_lone_surrogates(raw: &[u8]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The number of an escape `\\uXXXX` at the beginning.
+/// The number of an escape at the beginning: 0xd800 of `\ud800`.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u16::from_str_radix(digits, 16).ok()

@@ -37,7 +37,7 @@ const BATCH: usize = 256;
 const TAKE: &str = r#"
 if redis.call('GETEX', KEYS[1]) ~= ARGV[1] then return false end
 local left, taken, from, counts = tonumber(ARGV[2]), {}, {}, {}
-local tags, entries, index, refused = {}, {}, {}, {}
+local entries, index, refused = {}, {}, {}
 local time = redis.call('TIME')
 local now = string.format('%s.%06d', time[1], time[2])
 local room = 1048576
@@ -57,7 +57,6 @@ for i = 5, #KEYS do
     from[#taken] = KEYS[i]
     local tag = ARGV[3] .. #taken
     if string.byte(item, 1) == 123 and string.byte(item, -1) == 125 then
-      tags[#tags + 1] = tag
       entries[#entries + 1] = tag
       entries[#entries + 1] = '[' .. item .. ', "", ' .. ARGV[i - 1] .. ']'
       index[#index + 1] = now
@@ -72,11 +71,13 @@ if #refused > 0 then
   local put = redis.pcall('LPUSH', KEYS[4], unpack(refused))
   if type(put) == 'table' then return give_back(put, KEYS[4]) end
 end
-if #tags > 0 then
+if #index > 0 then
   local put, key = redis.pcall('HSET', KEYS[2], unpack(entries)), KEYS[2]
   if type(put) ~= 'table' then
     put, key = redis.pcall('ZADD', KEYS[3], unpack(index)), KEYS[3]
-    if type(put) == 'table' then redis.call('HDEL', KEYS[2], unpack(tags)) end
+    if type(put) == 'table' then
+      for i = 2, #index, 2 do redis.call('HDEL', KEYS[2], index[i]) end
+    end
   end
   if type(put) == 'table' then
     for _, item in ipairs(refused) do redis.call('LREM', KEYS[4], 1, item) end
