@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{CanvasError, Signature};
@@ -24,7 +25,7 @@ use crate::message::json;
 /// assert_eq!(rest.len(), 1);
 /// # Ok::<(), celeriac::canvas::CanvasError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaterSteps(Vec<Step>);
 
 #[derive(Clone, Debug)]
@@ -45,6 +46,22 @@ impl Step {
                 .map(Cow::Owned)
                 .map_err(|error| CanvasError::Unreadable(error.to_string())),
             Self::Made(signature) => Ok(Cow::Borrowed(signature)),
+        }
+    }
+
+    /// What is written, of what is no signature.
+    fn value(&self) -> Option<Value> {
+        json::to_value(self).ok()
+    }
+}
+
+/// As they are read; what cannot be read, as it is written.
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.read(), other.read()) {
+            (Ok(one), Ok(other)) => one == other,
+            (Err(_), Err(_)) => self.value() == other.value(),
+            _ => false,
         }
     }
 }
@@ -86,16 +103,6 @@ impl LaterSteps {
 impl From<Vec<Signature>> for LaterSteps {
     fn from(steps: Vec<Signature>) -> Self {
         Self(steps.into_iter().map(Step::made).collect())
-    }
-}
-
-impl PartialEq for LaterSteps {
-    fn eq(&self, other: &Self) -> bool {
-        let same = |(one, other): (&Step, &Step)| match (one.read(), other.read()) {
-            (Ok(one), Ok(other)) => one == other,
-            _ => false,
-        };
-        self.len() == other.len() && self.0.iter().zip(&other.0).all(same)
     }
 }
 
@@ -175,6 +182,10 @@ mod tests {
         let (next, rest) = chain(&body).split_next().ok_or("there is a next step")?;
         assert!(next.is_err());
         assert!(rest.iter().all(|step| step.is_ok()) && rest.len() == 1);
+        let spaced: Body = json::from_slice(br#"[[],{},{"chain":[{"task":"t.last"}, 5 ]}]"#)?;
+        assert_eq!(body, spaced);
+        let other: Body = json::from_slice(br#"[[],{},{"chain":[{"task":"t.last"},6]}]"#)?;
+        assert_ne!(body, other);
         Ok(())
     }
 }
