@@ -3,8 +3,8 @@
 
 use celeriac::control::Command;
 use celeriac::message::{Compression, Envelope, Headers, Serializer, to_value};
+use celeriac::redis::decode_notice;
 use celeriac::results::{Codec, TaskMeta};
-use celeriac::transport::redis::decode_notice;
 use celeriac::{Settings, Signature};
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::canvas::CanvasError;
 use crate::client::QueueNotFound;
 use crate::config::ConfigError;
+pub use crate::fault::{Cause, Fault};
 use crate::message::DecodeError;
-use crate::redis_link;
 use crate::results::TaskFailed;
 
 /// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
@@ -28,8 +28,8 @@ pub enum Error {
         reason: String,
     },
     /// The broker or the result backend cannot be reached, or refuses.
-    #[error("{}", said(.0.as_ref()))]
-    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Connection(#[from] Fault),
     /// A message or a result is not what it should be.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -89,7 +89,7 @@ impl Error {
     /// again asks this first, and tells those who wait if it does not pass.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Connection(_) => self.redis().is_none_or(redis_link::passes),
+            Self::Connection(fault) => fault.cause().passes(),
             Self::Timeout(_) => true,
             _ => false,
         }
@@ -100,9 +100,7 @@ impl Error {
     /// The Python class that stands for it where it becomes a task's failure.
     pub(crate) fn python_class(&self) -> &'static str {
         match self {
-            Self::Connection(_) => self
-                .redis()
-                .map_or("ConnectionError", redis_link::python_class),
+            Self::Connection(fault) => fault.cause().python_class(),
             Self::ResultTooLarge => "celery.exceptions.BackendStoreError",
             Self::QueueNotFound(_) => "celery.exceptions.QueueNotFound",
             _ => "RuntimeError",
@@ -113,35 +111,12 @@ impl Error {
 impl Error {
     /// Whether a connection that there was turned out to be lost.
     pub(crate) fn is_loss(&self) -> bool {
-        self.redis()
-            .is_some_and(redis::RedisError::is_connection_dropped)
+        matches!(self, Self::Connection(fault) if fault.cause().is_loss())
     }
 
     /// Whether a server is there and says no; else it is away.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.redis().is_some_and(|error| !error.is_io_error())
-    }
-
-    /// What Redis, or the connection to it, has to say.
-    fn redis(&self) -> Option<&redis::RedisError> {
-        match self {
-            Self::Connection(cause) => cause.downcast_ref(),
-            _ => None,
-        }
-    }
-}
-
-/// A cause in the server's own words, if it is a server's.
-fn said(cause: &(dyn std::error::Error + 'static)) -> String {
-    match cause.downcast_ref() {
-        Some(error) => redis_link::words(error),
-        None => cause.to_string(),
-    }
-}
-
-impl From<redis::RedisError> for Error {
-    fn from(error: redis::RedisError) -> Self {
-        Self::Connection(Box::new(error))
+        matches!(self, Self::Connection(fault) if fault.cause().is_refusal())
     }
 }
 
@@ -175,46 +150,6 @@ fn hidden(query: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_waiting_cannot_mend_does_not_pass() {
-        use redis::{ErrorKind, RedisError, ServerErrorKind};
-
-        let io = |kind| RedisError::from(std::io::Error::from(kind));
-        let server = |code: &str| redis::make_extension_error(code.to_owned(), None);
-        let known = |kind| RedisError::from((ErrorKind::Server(kind), "said so"));
-        let said = |text: &str| {
-            let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
-            RedisError::from((kind, "said so", text.to_owned()))
-        };
-        let passing = [
-            io(std::io::ErrorKind::ConnectionRefused),
-            io(std::io::ErrorKind::TimedOut),
-            known(ServerErrorKind::ReadOnly),
-            known(ServerErrorKind::BusyLoading),
-            known(ServerErrorKind::MasterDown),
-            server("OOM"),
-            server("MISCONF"),
-            server("WRONGPASS"),
-            server("BUSY"),
-            said("max number of clients reached"),
-            said("Error running script: @user_script: 8: -OOM command not allowed"),
-        ];
-        for error in passing {
-            assert!(Error::from(error.clone()).passes(), "{error}");
-        }
-        let lasting = [
-            known(ServerErrorKind::NoPerm),
-            known(ServerErrorKind::CrossSlot),
-            server("WRONGTYPE"),
-            said("Protocol error: invalid bulk length"),
-            said("unknown command 'CLIENT'"),
-        ];
-        for error in lasting {
-            assert!(!Error::from(error.clone()).passes(), "{error}");
-        }
-        assert!(!Error::NoResultBackend.passes());
-    }
 
     #[test]
     fn passwords_are_hidden_wherever_they_are() {

@@ -10,7 +10,8 @@
 //! | [`events`] | what monitors see |
 //! | [`control`] | `celery inspect` and `celery control`, answered |
 //! | [`results`] | what is stored of a task, and where |
-//! | [`transport`] | brokers, in kombu's layout |
+//! | [`broker`] | where messages wait: what a broker is to the others |
+//! | [`redis`] | broker, results and schedule on Redis, in the layouts of kombu and Celery |
 //! | [`message`] | protocol 2 |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
 //! | [`schedule`] | intervals, crontabs, the sun, and the beat |
@@ -40,7 +41,7 @@
 //! | `command` | the module `command`, with `/health` and `/metrics` |
 //! | `otlp` | spans go out by OTLP, if the environment says where to |
 
-mod batcher;
+pub mod broker;
 pub mod canvas;
 pub mod client;
 pub mod clock;
@@ -51,6 +52,7 @@ pub mod control;
 mod durable;
 pub mod error;
 pub mod events;
+mod fault;
 mod glob;
 #[cfg(feature = "log")]
 pub mod log;
@@ -58,7 +60,7 @@ mod memory;
 pub mod message;
 pub mod nodename;
 pub mod pidfile;
-mod redis_link;
+pub mod redis;
 pub mod results;
 pub mod schedule;
 pub mod shutdown;
@@ -66,7 +68,6 @@ mod stack;
 pub mod stubs;
 pub mod task;
 pub mod trace;
-pub mod transport;
 pub mod worker;
 
 pub use canvas::{Signature, chain, chord, group};

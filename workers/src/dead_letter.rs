@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use celeriac::App;
-use celeriac::transport::DeadLetter;
+use celeriac::broker::DeadLetter;
 
 use crate::cli::{Chosen, DeadLetterCommand};
 

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::AsyncResult;
+use crate::broker::Transport;
 use crate::canvas::Signature;
 use crate::client::queue_table::QueueTable;
 use crate::clock::Clock;
 use crate::config::{BeatScheduler, Config, Route, Settings};
 use crate::error::{Error, hide_password};
 use crate::nodename::hostname;
+use crate::redis::RedisResults;
+use crate::redis::{RedisBroker, RedisSchedule};
 use crate::results::ResultStore;
-use crate::results::redis::RedisResults;
 use crate::schedule::{FileStore, ScheduleStore};
-use crate::transport::Transport;
-use crate::transport::redis::{RedisSchedule, RedisTransport};
 
 /// An application. Cheap to clone; connects when first used.
 ///
@@ -79,7 +79,7 @@ impl App {
     /// [`Error::Url`] if the broker's or the backend's address is not one of
     /// Redis.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let transport = Arc::new(RedisTransport::new(&settings)?);
+        let transport = Arc::new(RedisBroker::new(&settings)?);
         let results = settings.result_backend.as_deref().map(|url| {
             let store = RedisResults::new(url, &settings)?;
             Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)

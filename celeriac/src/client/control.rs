@@ -8,9 +8,9 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::App;
+use crate::broker::{Notice, Subscription};
 use crate::error::Error;
 use crate::message::json;
-use crate::transport::{Notice, Subscription};
 
 /// Sends commands to workers.
 ///

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::broker::Binding;
 use crate::config::{BindingSetting, ExchangeType, QueueSetting, Settings};
 use crate::message::{DeliveryMode, repr};
-use crate::transport::Binding;
 
 /// A call or a worker names a queue that `task_queues` lacks, and
 /// `task_create_missing_queues` is off.

@@ -7,13 +7,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::App;
+use crate::broker::Outgoing;
 use crate::canvas::{Canvas, Options, Signature};
 use crate::client::queue_table::{Queue, QueueTable};
 use crate::config::{ExchangeType, Route};
 use crate::error::Error;
 use crate::message::Envelope;
 use crate::message::lenient::as_text;
-use crate::transport::Outgoing;
 
 impl App {
     /// Where a call goes, if a router or `task_routes` knows. What the call

@@ -8,13 +8,13 @@ use super::routing::{Destination, option};
 use super::sent::sent;
 use super::task_message::{Lineage, task_message};
 use super::{App, AsyncResult};
+use crate::broker::Outgoing;
 use crate::canvas::{Handle, Options, Plan, Signature};
 use crate::config::Route;
 use crate::error::Error;
 use crate::message::{Compression, Envelope, Format, Serializer};
 use crate::task::Context;
 use crate::trace::SendSpan;
-use crate::transport::Outgoing;
 
 /// What a plan writes and publishes. Doing it again does no harm: the ids of
 /// tasks and deliveries are in it.

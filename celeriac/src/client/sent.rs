@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::broker::{Notice, Outgoing};
 use crate::clock::Clock;
 use crate::events::Event;
 use crate::message::{Serializer, json};
-use crate::transport::{Notice, Outgoing};
 
 #[derive(Serialize)]
 struct Sent<'a> {

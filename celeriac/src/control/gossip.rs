@@ -8,8 +8,8 @@ use serde::Deserialize;
 use tokio::time::interval;
 
 use super::election;
+use crate::broker::Notice;
 use crate::message::json;
-use crate::transport::Notice;
 use crate::worker::Shared;
 
 /// How often to look who is missing.

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Answer, Arguments, Command, ReplyTo};
 use super::{carry_out, matcher, mingle};
+use crate::broker::Notice;
 use crate::message::json;
-use crate::transport::Notice;
 use crate::worker::Shared;
 
 /// Hears and carries out commands, one after the other, until aborted; `hears`

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
+use crate::broker::{Binding, Broadcast};
 use crate::client::queue_table::Queue;
 use crate::config::ExchangeType;
-use crate::transport::{Binding, Broadcast};
 use crate::worker::Shared;
 
 pub(super) fn add_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {

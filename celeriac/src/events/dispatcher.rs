@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use super::TaskEvent;
 use super::event::Event;
 use super::task::About;
+use crate::broker::{Notice, Transport};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::message::{Serializer, json};
 use crate::task::Request;
-use crate::transport::{Notice, Transport};
 
 /// Events in one message, at most.
 const BATCH: usize = 100;

@@ -9,7 +9,6 @@ pub mod chord;
 mod codec;
 mod failed;
 mod meta;
-pub mod redis;
 
 use std::time::Duration;
 

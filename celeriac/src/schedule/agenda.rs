@@ -6,13 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::store::{Change, History, Lead, ScheduleStore, Turn};
 use super::{BeatEntry, Due, Rules};
+use crate::broker::Outgoing;
 use crate::canvas::Plan;
 use crate::client::App;
 use crate::client::Lineage;
 use crate::client::sending::Sending;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::transport::Outgoing;
 
 /// Turns done in one step, at most.
 const AT_ONCE: usize = 500;

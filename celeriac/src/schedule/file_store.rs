@@ -20,12 +20,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
+use crate::broker::{Binding, Outgoing, Transport};
 use crate::canvas::new_id;
 use crate::config::ExchangeType;
 use crate::durable::{parent, write};
 use crate::error::Error;
 use crate::message::Envelope;
-use crate::transport::{Binding, Outgoing, Transport};
 
 /// Celery's `PersistentScheduler`, with JSON for its shelve.
 pub struct FileStore {

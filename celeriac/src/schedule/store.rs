@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::BeatEntry;
+use crate::broker::Outgoing;
 use crate::error::Error;
-use crate::transport::Outgoing;
 
 /// When an entry ran. The leader's to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

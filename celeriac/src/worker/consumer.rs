@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use super::outage::Outage;
 use super::{Shared, life};
+use crate::broker::Delivery;
 use crate::control;
 use crate::error::Error;
-use crate::transport::Delivery;
 
 /// A fetch comes back after this even if nothing has happened: a wait without
 /// end is how a consumer stops without a word.

@@ -20,10 +20,10 @@ use super::requests::{Place, SOFT_LIMIT};
 use super::settle::{Fate, Settlement, bury, requeue};
 use super::tuning::Tuning;
 use super::{Shared, builtins, limits, outcome};
+use crate::broker::Delivery;
 use crate::events::TaskEvent;
 use crate::message::{DecodeError, Envelope};
 use crate::task::{AllHooks, Context, Ended, Failure, Request, Retry, Task};
-use crate::transport::Delivery;
 
 /// Carries a message from its delivery to its end. `room` is its place among
 /// the prefetched.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::broker::{Binding, Broadcast};
 use crate::client::queue_table::{Queue, QueueTable};
 use crate::config::ExchangeType;
-use crate::transport::{Binding, Broadcast};
 
 /// The names of queues, in the order in which they were named.
 pub(crate) type Names = Arc<[Arc<str>]>;

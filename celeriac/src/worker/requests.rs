@@ -11,9 +11,9 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::stop::{REVOKED, Stop};
+use crate::broker::Delivery;
 use crate::message::Envelope;
 use crate::task::{Context, Request};
-use crate::transport::Delivery;
 
 /// The signal that is the soft limit (`billiard.pool.SIG_SOFT_TIMEOUT`).
 pub(crate) const SOFT_LIMIT: i32 = Signal::SIGUSR1 as i32;

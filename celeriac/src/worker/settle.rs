@@ -15,6 +15,7 @@ use super::insist::{Undone, insist, insist_on_result};
 use super::limits::Limits;
 use super::outcome::{Outcome, Revocation, rejection};
 use super::tuning::Tuning;
+use crate::broker::{Delivery, Outgoing, Tag};
 use crate::canvas::{Options, Promises, Signature};
 use crate::client::lay_over;
 use crate::client::sending::Sending;
@@ -22,7 +23,6 @@ use crate::error::Error;
 use crate::message::{Body, Envelope, isoformat, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
-use crate::transport::{Delivery, Outgoing, Tag};
 
 /// A request and all that settling it needs.
 pub(super) struct Settlement<'a> {

@@ -21,13 +21,13 @@ use super::revoked::Revoked;
 use super::services::Services;
 use super::tuning::Tunings;
 use super::{Worker, consumer, heartbeat, insist};
+use crate::broker::Transport;
 use crate::client::App;
 use crate::control::{self, Elections, Samples};
 use crate::error::Error;
 use crate::events::Dispatcher;
 use crate::shutdown::Shutdown;
 use crate::task::{Registry, States, Tasks};
-use crate::transport::Transport;
 
 /// So long a start waits until remote control is heard, at most.
 const HEARING: Duration = Duration::from_secs(1);

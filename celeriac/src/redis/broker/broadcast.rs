@@ -19,13 +19,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::RedisTransport;
+use super::RedisBroker;
 use super::fanout::listen;
 use super::keys::Keys;
+use crate::broker::Broadcast;
 use crate::error::Error;
 use crate::message::Envelope;
-use crate::redis_link::{Connection, Server};
-use crate::transport::Broadcast;
+use crate::redis::link::{Connection, Server};
 
 /// A start waits so long for the subscription. What is published before it is
 /// not heard.
@@ -37,8 +37,8 @@ pub(super) struct Heard {
     relay: AbortOnDropHandle<()>,
 }
 
-impl RedisTransport {
-    /// As [`Transport::hear`](crate::transport::Transport::hear).
+impl RedisBroker {
+    /// As [`Transport::hear`](crate::broker::Transport::hear).
     pub(super) async fn hear_only(&self, wanted: &[Broadcast]) -> Result<(), Error> {
         let mut heard = self.own.heard.lock().await;
         let unwanted = |heard: &&mut Heard| !wanted.contains(&heard.broadcast);

@@ -9,11 +9,11 @@ use redis::{RedisError, Script, make_extension_error};
 
 use super::keys::Keys;
 use super::{Delivery, Tag};
-use crate::batcher::Batched;
-use crate::error::Error;
+use crate::broker::DeadLetter;
+use crate::error::{Error, Fault};
 use crate::message::{Envelope, json};
-use crate::redis_link::Connection;
-use crate::transport::DeadLetter;
+use crate::redis::batcher::Batched;
+use crate::redis::link::Connection;
 
 /// Put back by one script, at most.
 const BATCH: usize = 256;
@@ -276,13 +276,10 @@ impl Batched for Unacked {
     type Request = Tag;
     type Answer = ();
 
-    async fn perform(&self, tags: &[Tag]) -> Result<Vec<()>, RedisError> {
+    async fn perform(&self, tags: &[Tag]) -> Result<Vec<()>, Fault> {
         match self.put_back(tags, Unless::Never).await {
             Ok(_) => Ok(vec![(); tags.len()]),
-            Err(Error::Connection(cause)) => Err(match cause.downcast::<RedisError>() {
-                Ok(error) => *error,
-                Err(cause) => std::io::Error::other(cause).into(),
-            }),
+            Err(Error::Connection(fault)) => Err(fault),
             Err(error) => Err(std::io::Error::other(error).into()),
         }
     }

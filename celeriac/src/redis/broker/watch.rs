@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::Error;
-use crate::redis_link::{Line, Server};
+use crate::redis::link::{Line, Server};
 
 /// Pauses between two questions to a server that does not tell.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);

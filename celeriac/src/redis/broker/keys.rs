@@ -2,16 +2,16 @@
 
 use regex::Regex;
 
+use crate::broker::{Binding, Broadcast, Outgoing};
 use crate::config::{ExchangeType, QueueOrder, TransportOptions};
-use crate::redis_link::Server;
-use crate::transport::{Binding, Broadcast, Outgoing};
+use crate::redis::link::Server;
 
 /// What is between the parts of a note of Celeriac's own.
 const NOTE_SEPARATOR: &str = "\u{6}\u{16}";
 
 /// Names keys under the transport's options.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(in crate::redis) struct Keys {
     prefix: String,
     separator: String,
     steps: Vec<u8>,

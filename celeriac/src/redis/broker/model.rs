@@ -16,10 +16,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Script};
 
 use super::fetch::Fetcher;
-use super::{Delivery, RedisTransport, Tag, held};
+use super::{Delivery, RedisBroker, Tag, held};
+use crate::broker::Transport;
 use crate::config::Settings;
-use crate::redis_link::RedisOfTest;
-use crate::transport::Transport;
+use crate::redis::link::RedisOfTest;
 
 /// Interleavings that are tried unless `PROPTEST_CASES` says otherwise.
 const CASES: u32 = 120;
@@ -122,7 +122,7 @@ fn settings(redis: &RedisOfTest) -> Settings {
 
 /// A worker, one step at a time.
 struct Worker {
-    transport: RedisTransport,
+    transport: RedisBroker,
     paused: bool,
     waiting: Vec<Delivery>,
     running: Vec<Delivery>,
@@ -203,7 +203,7 @@ impl World {
 
     async fn start(&mut self, place: usize) -> Outcome {
         if self.workers[place].is_none() {
-            let transport = RedisTransport::new(&self.settings).map_err(broken)?;
+            let transport = RedisBroker::new(&self.settings).map_err(broken)?;
             let _ = transport.tend("node").await;
             self.workers[place] = Some(Worker {
                 transport,

@@ -3,10 +3,10 @@
 use redis::AsyncCommands;
 
 use super::keys::Keys;
+use crate::broker::{Binding, Outgoing};
 use crate::config::ExchangeType;
 use crate::error::Error;
-use crate::redis_link::Connection;
-use crate::transport::{Binding, Outgoing};
+use crate::redis::link::Connection;
 
 /// The command that sends a message, and its key or channel.
 pub(super) type Destination = (&'static str, String);

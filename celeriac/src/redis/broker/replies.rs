@@ -8,9 +8,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::fanout::{PAUSE, hand_over};
+use crate::broker::Notice;
 use crate::error::Error;
-use crate::redis_link::{self, Connection, Server};
-use crate::transport::Notice;
+use crate::redis::link::{self, Connection, Server};
 
 /// How long one blocking read of a reply list lasts; shorter than an answer is
 /// waited for.
@@ -33,7 +33,7 @@ impl ReplyQueue {
     /// goes up: others may have bound their queues for longer.
     pub async fn bind(&self, exchange: &str, deadlines: &str, life: Duration) -> Result<(), Error> {
         let mut connection = self.connection.clone();
-        let now = redis_link::time(&mut connection).await?;
+        let now = link::time(&mut connection).await?;
         let deadline = now.timestamp_millis() + life.as_millis() as i64;
         let mut raise = ::redis::cmd("ZADD");
         raise.arg(deadlines).arg("GT").arg(deadline).arg(exchange);

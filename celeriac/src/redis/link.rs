@@ -5,6 +5,7 @@
 //! - [`Connection`]: one after the other
 
 mod address;
+mod fault;
 #[cfg(test)]
 mod of_test;
 mod progress;
@@ -17,15 +18,14 @@ use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
 use ::redis::{
-    Arg, Cmd, ErrorKind, Pipeline, PushInfo, RedisError, RedisFuture, RedisResult, ServerErrorKind,
-    Value, make_extension_error,
+    Arg, Cmd, Pipeline, PushInfo, RedisError, RedisFuture, RedisResult, Value, make_extension_error,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::time::sleep;
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 #[cfg(test)]
 pub(crate) use of_test::RedisOfTest;
@@ -122,7 +122,7 @@ impl Connection {
             match (opening.await, pauses.next()) {
                 (Ok(line), _) => return Ok((number, line)),
                 // Whoever asked has waited long enough.
-                (Err(error), Some(pause)) if passes(&error) && !error.is_timeout() => {
+                (Err(error), Some(pause)) if error.passes() && !error.is_timeout() => {
                     sleep(*pause).await;
                 }
                 (Err(error), _) => return Err(error),
@@ -216,17 +216,6 @@ fn takes_its_connection_along<'a>(
     error.is_connection_dropped() && arguments.map(size).any(|size| size >= LARGE)
 }
 
-/// The class of Python's client that stands for an error.
-pub(crate) fn python_class(error: &RedisError) -> &'static str {
-    match error.kind() {
-        ErrorKind::Server(ServerErrorKind::NoPerm) => "redis.exceptions.NoPermissionError",
-        ErrorKind::Server(_) if !error.to_string().contains("Protocol error") => {
-            "redis.exceptions.ResponseError"
-        }
-        _ => "redis.exceptions.ConnectionError",
-    }
-}
-
 impl Inner {
     async fn open(self: Arc<Self>) -> RedisResult<Line> {
         let Some(pushes) = self.pushes.clone() else {
@@ -314,19 +303,6 @@ impl ConnectionLike for Connection {
 /// connection may lead to another.
 const USELESS: [&str; 4] = ["LOADING", "MASTERDOWN", "NOAUTH", "READONLY"];
 
-/// An error as the server said it: a pipeline's first one.
-pub(crate) fn words(error: &RedisError) -> String {
-    if let Some(faults) = error.clone().into_server_errors()
-        && let Some((_, fault)) = faults.first()
-    {
-        return format!("{} {}", fault.code(), fault.details().unwrap_or_default());
-    }
-    match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        _ => error.to_string(),
-    }
-}
-
 /// Whether a server does not know this command, or does not let this user use it.
 pub(crate) fn lacks(error: &RedisError, command: &str) -> bool {
     let said = error.to_string().to_lowercase();
@@ -341,48 +317,6 @@ fn is_useless(error: &RedisError) -> bool {
             .any(|(_, fault)| USELESS.contains(&fault.code())),
         None => error.code().is_some_and(|code| USELESS.contains(&code)),
     }
-}
-
-/// Codes of a server that will answer otherwise once it, or who runs it, has
-/// done something: memory, the disk, a script, a failover, a password.
-const PASSING: [&str; 11] = [
-    "BUSY",
-    "CLUSTERDOWN",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "NOAUTH",
-    "NOREPLICAS",
-    "OOM",
-    "READONLY",
-    "TRYAGAIN",
-    "WRONGPASS",
-];
-
-/// Whether waiting can mend it; see [`Error::passes`].
-pub(crate) fn passes(error: &RedisError) -> bool {
-    // A pipeline has an answer for each command: every fault must pass.
-    if let Some(faults) = error.clone().into_server_errors() {
-        return faults
-            .iter()
-            .all(|(_, fault)| answer_passes(Some(fault.code()), fault.details()));
-    }
-    match error.kind() {
-        ErrorKind::Io | ErrorKind::AuthenticationFailed => true,
-        ErrorKind::Server(_) | ErrorKind::Extension => answer_passes(error.code(), error.detail()),
-        _ => false,
-    }
-}
-
-/// The same of one answer. Some things Redis says under the code for
-/// everything, and before 7.0 what a script met, too.
-fn answer_passes(code: Option<&str>, text: Option<&str>) -> bool {
-    let (code, text) = (code.unwrap_or_default(), text.unwrap_or_default());
-    PASSING.contains(&code)
-        || text.contains("max number of clients")
-        || PASSING
-            .iter()
-            .any(|code| text.contains(&format!("-{code} ")))
 }
 
 /// What the server's clock shows, which is the same to all that ask.

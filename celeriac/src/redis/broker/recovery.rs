@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use redis::{AsyncCommands, Script};
 
-use super::RedisTransport;
+use super::RedisBroker;
 use super::settle::{Unless, age};
 use crate::error::Error;
 
@@ -43,7 +43,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) 
     )
 });
 
-impl RedisTransport {
+impl RedisBroker {
     /// Puts back what dead workers held, what nobody has refreshed for the
     /// visibility timeout, and what a fetcher took that was given up.
     pub(super) async fn bring_back(&self) -> Result<(), Error> {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::broker::Notice;
 use crate::message::{Serializer, json};
-use crate::transport::Notice;
 
 /// A notice as kombu writes it (`virtual.Channel.prepare_message`).
 #[derive(Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! Acknowledging: what is done with is forgotten.
 
 use async_trait::async_trait;
-use redis::RedisError;
 
 use super::Tag;
 use super::keys::Keys;
-use crate::batcher::Batched;
-use crate::redis_link::Connection;
+use crate::error::Fault;
+use crate::redis::batcher::Batched;
+use crate::redis::link::Connection;
 
 /// Takes the entries of many messages out of `unacked`.
 pub(super) struct Acks {
@@ -19,7 +19,7 @@ impl Batched for Acks {
     type Request = Tag;
     type Answer = ();
 
-    async fn perform(&self, tags: &[Tag]) -> Result<Vec<()>, RedisError> {
+    async fn perform(&self, tags: &[Tag]) -> Result<Vec<()>, Fault> {
         let mut entries = redis::cmd("HDEL");
         entries.arg(self.keys.unacked());
         let mut times = redis::cmd("ZREM");

@@ -23,12 +23,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
-use super::keys::Keys;
+use super::broker::Keys;
+use super::link::{self, Connection, Server};
 use crate::canvas::new_id;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::message::json;
-use crate::redis_link::{self, Connection, Server};
 use crate::schedule::{Change, History, Lead, Memory, ScheduleStore, Turn};
 
 /// `KEYS`: leader, reigns, revision. `ARGV`: this beat, the lease in
@@ -154,7 +154,7 @@ fn read<T: DeserializeOwned>(name: &str, table: &HashMap<String, Vec<u8>>) -> BT
 #[async_trait]
 impl ScheduleStore for RedisSchedule {
     async fn now(&self) -> Result<DateTime<Utc>, Error> {
-        redis_link::time(&mut self.connection()).await
+        link::time(&mut self.connection()).await
     }
 
     async fn lead(&self) -> Result<Option<Lead>, Error> {

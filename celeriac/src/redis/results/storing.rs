@@ -1,10 +1,11 @@
 //! Storing results: those of tasks that end together in one step.
 
 use async_trait::async_trait;
-use redis::{RedisError, Script};
+use redis::Script;
 
-use crate::batcher::Batched;
-use crate::redis_link::Connection;
+use crate::error::Fault;
+use crate::redis::batcher::Batched;
+use crate::redis::link::Connection;
 
 /// Stores and publishes each unless a success is there. `KEYS`: the tasks'
 /// keys. `ARGV`: for each its meta, what of another format has been found there
@@ -68,7 +69,7 @@ impl Batched for Storing {
     /// What is there that Redis cannot read; nothing has been stored then.
     type Answer = Option<Vec<u8>>;
 
-    async fn perform(&self, results: &[ToStore]) -> Result<Vec<Self::Answer>, RedisError> {
+    async fn perform(&self, results: &[ToStore]) -> Result<Vec<Self::Answer>, Fault> {
         let mut call = self.script.prepare_invoke();
         for result in results {
             call.key(&result.key);
@@ -76,6 +77,6 @@ impl Batched for Storing {
                 .arg(&result.replaces)
                 .arg(result.expires);
         }
-        call.invoke_async(&mut self.connection.clone()).await
+        Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::Script;
 
 use super::held::{self, Losses};
-use super::{RedisTransport, Tag};
+use super::{RedisBroker, Tag};
 use crate::error::Error;
 
 /// Tags in one script; Lua's `unpack` has its bounds.
@@ -88,7 +88,7 @@ return 1
     )
 });
 
-impl RedisTransport {
+impl RedisBroker {
     /// Renews the lease and the times of what is held, and learns what is held
     /// no more.
     pub(super) async fn renew(&self) -> Result<(), Error> {

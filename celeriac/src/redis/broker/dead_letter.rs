@@ -2,10 +2,10 @@
 
 use redis::{AsyncCommands, Script};
 
-use super::RedisTransport;
+use super::RedisBroker;
+use crate::broker::DeadLetter;
 use crate::error::Error;
 use crate::message::Envelope;
-use crate::transport::DeadLetter;
 
 /// Moves an entry out of the dead-letter list and its message into a queue.
 /// `KEYS`: dead_letter, the queue's list. `ARGV`: entry, message. If that is no
@@ -17,7 +17,7 @@ if found == 1 then redis.call('LPUSH', KEYS[2], ARGV[2]) end
 return found
 ";
 
-impl RedisTransport {
+impl RedisBroker {
     pub(super) async fn letters(&self) -> Result<Vec<DeadLetter>, Error> {
         let key = self.keys.dead_letter();
         let entries: Vec<String> = self.connection().lrange(key, 0, -1).await?;

@@ -236,7 +236,7 @@ impl Default for ChordScripts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redis_link::RedisOfTest;
+    use crate::redis::link::RedisOfTest;
 
     /// Its answer may have been lost, and it is said again.
     #[tokio::test]

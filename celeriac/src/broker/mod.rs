@@ -5,7 +5,6 @@
 
 mod dead_letter;
 mod fanout;
-pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use redis::RedisError;
 use tokio::sync::oneshot;
 
-use crate::redis_link;
+use crate::error::Fault;
 
 /// Requests in one batch, at most; Lua's `unpack` has its bounds.
 const MOST: usize = 256;
@@ -22,7 +21,7 @@ pub(crate) trait Batched: Send + Sync + 'static {
 
     /// Does them all, in one round trip if it can: an answer for each, in
     /// order.
-    async fn perform(&self, requests: &[Self::Request]) -> Result<Vec<Self::Answer>, RedisError>;
+    async fn perform(&self, requests: &[Self::Request]) -> Result<Vec<Self::Answer>, Fault>;
 }
 
 /// Gathers requests while those before them are under way. One that comes
@@ -43,7 +42,7 @@ struct Waiting<B: Batched> {
 /// A request, and who waits for its answer.
 type Asked<B> = (
     <B as Batched>::Request,
-    oneshot::Sender<Result<<B as Batched>::Answer, RedisError>>,
+    oneshot::Sender<Result<<B as Batched>::Answer, Fault>>,
 );
 
 impl<B: Batched> Batcher<B> {
@@ -60,7 +59,7 @@ impl<B: Batched> Batcher<B> {
 
     /// Asks for it and waits for the answer. It is done even if nobody waits
     /// any more.
-    pub async fn ask(&self, request: B::Request) -> Result<B::Answer, RedisError> {
+    pub async fn ask(&self, request: B::Request) -> Result<B::Answer, Fault> {
         let (sender, answer) = oneshot::channel();
         if self.0.enter(request, sender) {
             tokio::spawn(fly(Flight::over(&self.0)));
@@ -78,7 +77,7 @@ impl<B: Batched> Inner<B> {
     fn enter(
         &self,
         request: B::Request,
-        answer: oneshot::Sender<Result<B::Answer, RedisError>>,
+        answer: oneshot::Sender<Result<B::Answer, Fault>>,
     ) -> bool {
         let mut waiting = self.waiting();
         waiting.requests.push_back((request, answer));
@@ -144,10 +143,10 @@ async fn fly<B: Batched>(mut flight: Flight<B>) {
 async fn answers<B: Batched>(
     batched: &B,
     requests: &[B::Request],
-) -> Vec<Result<B::Answer, RedisError>> {
+) -> Vec<Result<B::Answer, Fault>> {
     match batched.perform(requests).await {
         Ok(answers) => answers.into_iter().map(Ok).collect(),
-        Err(error) if requests.len() > 1 && !redis_link::passes(&error) => {
+        Err(error) if requests.len() > 1 && !error.cause().passes() => {
             let (some, others) = requests.split_at(requests.len() / 2);
             let mut all = Box::pin(answers(batched, some)).await;
             all.extend(Box::pin(answers(batched, others)).await);
@@ -158,7 +157,7 @@ async fn answers<B: Batched>(
 }
 
 /// Fewer answers came than were asked for.
-fn unanswered() -> RedisError {
+fn unanswered() -> Fault {
     std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()
 }
 
@@ -178,7 +177,7 @@ mod tests {
         type Request = u32;
         type Answer = u32;
 
-        async fn perform(&self, numbers: &[u32]) -> Result<Vec<u32>, RedisError> {
+        async fn perform(&self, numbers: &[u32]) -> Result<Vec<u32>, Fault> {
             let _ = self.0.send(numbers.len());
             tokio::time::sleep(Duration::from_millis(10)).await;
             match numbers.contains(&13) {
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_meanwhile_goes_together() -> Result<(), RedisError> {
+    async fn what_comes_meanwhile_goes_together() -> Result<(), Fault> {
         let (batcher, sizes) = double();
         let later = async |number: u32| {
             tokio::time::sleep(Duration::from_millis(number.into())).await;
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_is_told_to_all_and_ends_nothing() -> Result<(), RedisError> {
+    async fn a_fault_is_told_to_all_and_ends_nothing() -> Result<(), Fault> {
         let (batcher, _sizes) = double();
         let both = futures::join!(batcher.ask(13), batcher.ask(1));
         assert!(both.0.is_err() && both.1.is_err());
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_batch_is_larger_than_allowed() -> Result<(), RedisError> {
+    async fn no_batch_is_larger_than_allowed() -> Result<(), Fault> {
         let (batcher, sizes) = double();
         let asked = (100..700).map(|number| batcher.ask(number));
         futures::future::try_join_all(asked).await?;

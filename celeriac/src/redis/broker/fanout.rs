@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
-use super::RedisTransport;
+use super::RedisBroker;
 use super::notice::{decode, encode};
 use super::replies::ReplyQueue;
+use crate::broker::{Fanout, Notice, Subscription};
 use crate::error::Error;
-use crate::redis_link::Server;
-use crate::transport::{Fanout, Notice, Subscription};
+use crate::redis::link::Server;
 
 /// A connection on which nothing is heard for so long is asked whether it is
 /// still there.
@@ -114,7 +114,7 @@ fn payload(push: &PushInfo) -> Option<Vec<u8>> {
 }
 
 #[async_trait]
-impl Fanout for RedisTransport {
+impl Fanout for RedisBroker {
     async fn broadcast(&self, notices: &[Notice]) -> Result<Option<usize>, Error> {
         let mut pipeline = ::redis::pipe();
         for notice in notices {

@@ -19,11 +19,11 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Codec, ResultStore, TaskMeta, states};
-use crate::batcher::Batcher;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::redis_link::{Connection, Server};
+use crate::redis::batcher::Batcher;
+use crate::redis::link::{Connection, Server};
+use crate::results::{Codec, ResultStore, TaskMeta, states};
 use chord::ChordScripts;
 use keys::ResultKeys;
 use storing::{Storing, ToStore};

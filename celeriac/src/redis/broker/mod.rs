@@ -16,7 +16,7 @@
 //! | `celeriac.refused` | what is no JSON, until it is in the list above |
 //! | `celeriac.sent:<mark>` | what has been sent and must not be sent twice (see `once`) |
 //! | `celeriac.journal:<journal>` | how far it has been published (see [`Transport::publish_once`]) |
-//! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`]) |
+//! | `celeriac.beat.*` | what beats share (see [`RedisSchedule`](super::RedisSchedule)) |
 //!
 //! A pop and its entry in `unacked` are one script, so that a message is
 //! never in a worker's memory alone. Who holds a message, and how long, is
@@ -37,7 +37,6 @@ mod once;
 mod recovery;
 mod replies;
 mod routing;
-mod schedule;
 mod settle;
 mod watch;
 
@@ -50,25 +49,24 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::{Binding, Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
-use crate::batcher::Batcher;
+use crate::broker::{Binding, Broadcast, DeadLetter, Delivery, Outgoing, Tag, Transport};
 use crate::config::{Settings, TransportOptions};
 use crate::error::Error;
-use crate::redis_link::{Connection, Server};
+use crate::redis::batcher::Batcher;
+use crate::redis::link::{Connection, Server};
 
 use ack::Acks;
 use broadcast::Heard;
 use fetch::{Fetched, Fetcher};
 use held::{Held, Sureness};
-use keys::Keys;
+pub(super) use keys::Keys;
 #[doc(hidden)]
 pub use notice::decode as decode_notice;
 use once::Marks;
-pub use schedule::RedisSchedule;
 use settle::Unacked;
 
 /// Celery's broker on Redis 6.2 or newer.
-pub struct RedisTransport {
+pub struct RedisBroker {
     server: Server,
     /// Carries everything but fetches; opens itself again.
     connection: Connection,
@@ -135,7 +133,7 @@ impl Own {
     }
 }
 
-impl RedisTransport {
+impl RedisBroker {
     /// A transport to the broker of `settings`; connects when first used.
     ///
     /// # Errors
@@ -201,7 +199,7 @@ impl RedisTransport {
 }
 
 #[async_trait]
-impl Transport for RedisTransport {
+impl Transport for RedisBroker {
     fn apart(&self) -> Result<Arc<dyn Transport>, Error> {
         let own = Arc::clone(&self.own);
         let apart = Self::of(self.server.clone(), self.options.clone(), own);

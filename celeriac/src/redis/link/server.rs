@@ -24,7 +24,7 @@ use super::address::{Address, Place};
 use super::progress::{Progress, Watched, timed_out};
 use super::tls;
 use crate::config::{LinkOptions, SslOptions};
-use crate::error::{Error, hide_password};
+use crate::error::{Cause, Error, hide_password};
 
 /// A connection on which nothing is said for so long is probed by the system.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -232,7 +232,7 @@ impl Server {
         let mut command = redis::cmd("CLIENT");
         let named = command.arg("SETNAME").arg(name).exec_async(line).await;
         match named {
-            Err(error) if !super::passes(&error) => {
+            Err(error) if !error.passes() => {
                 self.remark("CLIENT SETNAME", || {
                     format!("connections have no name: {error}")
                 });

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::keys::Keys;
 use super::watch::Watch;
-use super::{Delivery, Own, RedisTransport};
+use super::{Delivery, Own, RedisBroker};
 use crate::error::Error;
 
 /// Most messages that one script takes; Lua's `unpack` has its bounds.
@@ -112,7 +112,7 @@ pub(super) enum Fetched {
 }
 
 impl Fetcher {
-    pub async fn connect(transport: &RedisTransport) -> Result<Self, Error> {
+    pub async fn connect(transport: &RedisBroker) -> Result<Self, Error> {
         Ok(Self {
             watch: Watch::open(&transport.server).await?,
             keys: transport.keys.clone(),
@@ -128,7 +128,7 @@ impl Fetcher {
         self.number = number;
     }
 
-    /// As [`Transport::fetch`](crate::transport::Transport::fetch).
+    /// As [`Transport::fetch`](crate::broker::Transport::fetch).
     pub async fn fetch(
         &mut self,
         queues: &[Arc<str>],

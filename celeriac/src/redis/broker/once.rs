@@ -16,9 +16,9 @@ use redis::{Cmd, Pipeline, RedisError, Script};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::RedisTransport;
+use super::RedisBroker;
+use crate::broker::Outgoing;
 use crate::error::Error;
-use crate::transport::Outgoing;
 
 /// A journal that nothing has been published from for 30 days is forgotten.
 const KEPT: u64 = 30 * 86_400;
@@ -100,7 +100,7 @@ impl Marked {
     }
 }
 
-impl RedisTransport {
+impl RedisBroker {
     /// Publishes messages: those of a batch once, by its mark.
     pub(super) async fn send(&self, messages: &[Outgoing]) -> Result<(), Error> {
         let mut calls = Vec::with_capacity(messages.len().div_ceil(BATCH));
