@@ -2,8 +2,8 @@
 //! cargo-fuzz, the runner for stable Rust and the property tests.
 
 use celeriac::control::Command;
-use celeriac::message::{Compression, Envelope, Headers, Serializer, to_value};
-use celeriac::redis::decode_notice;
+use celeriac::message::{Compression, Headers, Serializer, to_value};
+use celeriac::redis::{decode_message, decode_notice, encode_message};
 use celeriac::results::{Codec, TaskMeta};
 use celeriac::{Settings, Signature};
 use serde_json::{Value, json};
@@ -189,13 +189,13 @@ fn results() -> Vec<Codec> {
 }
 
 fn envelope(data: &[u8]) {
-    let Ok(mut envelope) = Envelope::decode(data) else {
+    let Ok(mut message) = decode_message(data) else {
         return;
     };
-    let body = envelope.decode_body(&accept());
+    let body = message.decode_body(&accept());
     // Of protocol 1 or not, it is one of protocol 2 now.
-    let written = serde_json::to_vec(&envelope).unwrap_or_default();
-    let again = Envelope::decode(&written);
+    let written = encode_message(&message, "tag").unwrap_or_default();
+    let again = decode_message(&written);
     assert!(again.is_ok(), "cannot read what was written: {again:?}");
     if let (Ok(body), Ok(mut again)) = (body, again) {
         assert_eq!(again.decode_body(&accept()).ok(), Some(body));

@@ -66,7 +66,7 @@ async fn return_exception(Args((e,)): Args<(Value,)>) -> Result<(Value, bool), T
 
 /// Has succeeded when it is delivered again: what deduplication is for.
 async fn store_success_then_reject(context: Context) -> Result<&'static str, TaskError> {
-    if context.request().envelope.redelivered() {
+    if context.request().message.redelivered() {
         return Ok("dedup-pass");
     }
     context.update_state("SUCCESS", "first-pass").await?;
@@ -74,7 +74,7 @@ async fn store_success_then_reject(context: Context) -> Result<&'static str, Tas
 }
 
 async fn reject_then_succeed(context: Context) -> Result<&'static str, TaskError> {
-    if context.request().envelope.redelivered() {
+    if context.request().message.redelivered() {
         return Ok("second-pass");
     }
     Err(reject(true))

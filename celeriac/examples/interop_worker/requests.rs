@@ -37,13 +37,13 @@ async fn collect_ids(
 }
 
 async fn return_priority(context: Context) -> Result<String, TaskError> {
-    let priority = context.request().envelope.properties.priority;
+    let priority = context.request().message.properties.priority;
     let priority = priority.map_or_else(|| "None".to_owned(), |priority| priority.to_string());
     Ok(format!("Priority: {priority}"))
 }
 
 async fn return_properties(context: Context) -> Result<Properties, TaskError> {
-    Ok(context.request().envelope.properties.clone())
+    Ok(context.request().message.properties.clone())
 }
 
 async fn print_unicode(

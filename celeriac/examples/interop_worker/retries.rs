@@ -129,7 +129,7 @@ async fn retry_once_priority(
     context: Context,
 ) -> Result<Option<u8>, TaskError> {
     retried_once(&options, &context)?;
-    Ok(context.request().envelope.properties.priority)
+    Ok(context.request().message.properties.priority)
 }
 
 async fn retry_once_headers(

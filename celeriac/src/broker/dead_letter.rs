@@ -5,7 +5,7 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::Delivery;
-use crate::message::Envelope;
+use crate::message::Message;
 
 /// A message that was refused, and why. Kept word for word, so that it can be
 /// sent again when the reason is gone.
@@ -25,13 +25,16 @@ pub struct DeadLetter {
     /// The message in base64, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_base64: Option<String>,
+    #[serde(skip)]
+    task: Option<(String, String)>,
 }
 
 impl DeadLetter {
     /// The letter of a delivery that is refused now.
     pub(crate) fn new(delivery: &Delivery, reason: &str) -> Self {
-        let text = std::str::from_utf8(&delivery.payload).ok();
-        let encoded = || BASE64_STANDARD.encode(&delivery.payload);
+        let bytes = delivery.content.bytes();
+        let text = std::str::from_utf8(&bytes).ok();
+        let encoded = || BASE64_STANDARD.encode(&bytes);
         Self {
             id: delivery.tag.to_string(),
             reason: reason.to_owned(),
@@ -39,6 +42,7 @@ impl DeadLetter {
             date: Utc::now().to_rfc3339(),
             payload_base64: text.is_none().then(encoded),
             payload: text.map(str::to_owned),
+            task: None,
         }
     }
 
@@ -51,10 +55,17 @@ impl DeadLetter {
         }
     }
 
+    /// With the task of the message, if that can be read so far.
+    pub(crate) fn naming(mut self, message: Option<&Message>) -> Self {
+        let headers = message.map(|message| &message.headers);
+        let headers = headers.filter(|headers| !headers.task.is_empty());
+        self.task = headers.map(|headers| (headers.task.clone(), headers.id.clone()));
+        self
+    }
+
     /// The task's name and id, if the message can be read that far.
-    pub fn task(&self) -> Option<(String, String)> {
-        let headers = Envelope::decode(&self.message()).ok()?.headers;
-        let named = !headers.task.is_empty();
-        named.then_some((headers.task, headers.id))
+    pub fn task(&self) -> Option<(&str, &str)> {
+        let (name, id) = self.task.as_ref()?;
+        Some((name, id))
     }
 }

@@ -6,16 +6,18 @@
 mod dead_letter;
 mod fanout;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::ExchangeType;
 use crate::error::Error;
-use crate::message::Envelope;
+use crate::message::{DecodeError, Message, json};
 
 pub use dead_letter::DeadLetter;
 pub use fanout::{Fanout, Notice, Subscription};
@@ -30,8 +32,42 @@ pub struct Delivery {
     pub tag: Tag,
     /// The queue that it was in.
     pub queue: Arc<str>,
-    /// The message as it lay there.
-    pub payload: Vec<u8>,
+    /// The message.
+    pub content: Arc<dyn Content>,
+}
+
+/// A message as it lies at its broker, until somebody reads it: many may be
+/// held, and for long, and what is read takes three times the memory.
+pub trait Content: fmt::Debug + Send + Sync {
+    /// The message.
+    ///
+    /// # Errors
+    /// What nobody can read is a dead letter.
+    fn read(&self) -> Result<Message, DecodeError>;
+
+    /// What can be read of one that cannot be as a whole; `None` if even its
+    /// task's id is not among it.
+    fn salvage(&self) -> Option<Message> {
+        None
+    }
+
+    /// What lies at the broker, word for word.
+    fn bytes(&self) -> Bytes;
+}
+
+/// One that has been read already.
+impl Content for Message {
+    fn read(&self) -> Result<Message, DecodeError> {
+        Ok(self.clone())
+    }
+
+    fn salvage(&self) -> Option<Message> {
+        Some(self.clone()).filter(|message| !message.headers.id.is_empty())
+    }
+
+    fn bytes(&self) -> Bytes {
+        json::to_vec(self).unwrap_or_default().into()
+    }
 }
 
 /// A message to be sent.
@@ -39,24 +75,28 @@ pub struct Delivery {
 pub struct Outgoing {
     /// The queue that it goes to.
     pub queue: String,
-    /// Whether it goes into that queue, or to the exchange that its envelope
+    /// Whether it goes into that queue, or to the exchange that the message
     /// names, for all who hear it or for the queues that are bound to it.
     pub exchange_type: ExchangeType,
     /// What is to be bound before, so that the exchange has a queue for it
     /// though nobody consumes it yet.
     pub declares: Vec<Binding>,
     /// The message, priority included.
-    pub envelope: Envelope,
+    pub message: Message,
+    /// Names this sending among all others. Whoever tries it again, not knowing
+    /// whether it was done, keeps the name.
+    pub id: Uuid,
 }
 
 impl Outgoing {
     /// Into a queue.
-    pub fn direct(queue: String, envelope: Envelope) -> Self {
+    pub fn direct(queue: String, message: Message) -> Self {
         Self {
             queue,
             exchange_type: ExchangeType::Direct,
             declares: Vec::new(),
-            envelope,
+            message,
+            id: Uuid::new_v4(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::canvas::{Canvas, Options, Signature};
 use crate::client::queue_table::{Queue, QueueTable};
 use crate::config::{ExchangeType, Route};
 use crate::error::Error;
-use crate::message::Envelope;
+use crate::message::Message;
 use crate::message::lenient::as_text;
 
 impl App {
@@ -54,19 +54,19 @@ impl Destination {
     }
 
     /// The message on its way, `queue` being the one that it names.
-    pub fn address(self, queue: &Queue, table: &QueueTable, mut envelope: Envelope) -> Outgoing {
+    pub fn address(self, queue: &Queue, table: &QueueTable, mut message: Message) -> Outgoing {
         let exchange_type = self.exchange_type.unwrap_or(queue.exchange_type());
         let whole = self.exchange.is_some() && self.routing_key.is_some();
         if exchange_type == ExchangeType::Direct && !whole {
             // Straight into the queue, as Celery does it: its exchange would
             // bring it there.
-            return Outgoing::direct(self.queue, envelope);
+            return Outgoing::direct(self.queue, message);
         }
         let bound = queue.main.as_ref().filter(|_| self.exchange.is_none());
         let (exchange, key) = bound.map_or(("", None), |bound| {
             (&*bound.exchange, Some(&*bound.routing_key))
         });
-        let address = &mut envelope.properties.delivery_info;
+        let address = &mut message.delivery_info;
         address.exchange = self.exchange.unwrap_or_else(|| exchange.to_owned());
         address.routing_key = self.routing_key.or_else(|| key.map(str::to_owned));
         let is_fanout = exchange_type == ExchangeType::Fanout || table.is_fanout(&address.exchange);
@@ -79,8 +79,7 @@ impl Destination {
                 true => queue.bindings().cloned().collect(),
                 false => Vec::new(),
             },
-            queue: self.queue,
-            envelope,
+            ..Outgoing::direct(self.queue, message)
         }
     }
 }
@@ -191,7 +190,7 @@ mod tests {
         });
         let map: Signature = serde_json::from_value(map)?;
         let sent = sent(&app, map)?;
-        assert_eq!(sent.envelope.properties.priority, Some(9));
+        assert_eq!(sent.message.properties.priority, Some(9));
         assert_eq!(sent.queue, "usual");
         Ok(())
     }
@@ -203,7 +202,7 @@ mod tests {
             Ok(serde_json::from_value(call)?)
         };
         let whole = sent(&app()?, call(json!({"exchange": "x", "routing_key": "k"}))?)?;
-        let address = &whole.envelope.properties.delivery_info;
+        let address = &whole.message.delivery_info;
         assert_eq!(whole.exchange_type, ExchangeType::Topic);
         assert_eq!(
             (&*address.exchange, address.routing_key.as_deref()),
@@ -219,12 +218,12 @@ mod tests {
     #[tokio::test]
     async fn a_broadcast_is_addressed_by_its_exchange() -> Result<(), Error> {
         let news = sent(&app()?, Signature::new("t").queue("news"))?;
-        let address = &news.envelope.properties.delivery_info;
+        let address = &news.message.delivery_info;
         assert_eq!(news.exchange_type, ExchangeType::Fanout);
         assert_eq!(address.exchange, "news");
         assert_eq!(address.routing_key.as_deref(), Some("usual"));
         let plain = sent(&app()?, Signature::new("t").queue("olds"))?;
-        let address = &plain.envelope.properties.delivery_info;
+        let address = &plain.message.delivery_info;
         assert_eq!(plain.exchange_type, ExchangeType::Direct);
         assert_eq!(address.exchange, "");
         assert_eq!(address.routing_key.as_deref(), Some("olds"));
@@ -237,7 +236,7 @@ mod tests {
         let address = |call| -> Result<_, Error> {
             let sent = sent(&app()?, call)?;
             let declared = sent.declares.len();
-            let address = sent.envelope.properties.delivery_info;
+            let address = sent.message.delivery_info;
             Ok((
                 sent.exchange_type,
                 address.exchange,
@@ -275,8 +274,8 @@ mod tests {
             })
         });
         let sent = sent(&app, Signature::new("t").queue("mine"))?;
-        let properties = &sent.envelope.properties;
-        let address = &properties.delivery_info;
+        let properties = &sent.message.properties;
+        let address = &sent.message.delivery_info;
         assert_eq!((&*sent.queue, &*address.exchange), ("mine", "x"));
         assert_eq!(address.routing_key.as_deref(), Some("k"));
         assert_eq!(properties.delivery_mode, Some(1));

@@ -12,7 +12,7 @@ use crate::broker::Outgoing;
 use crate::canvas::{Handle, Options, Plan, Signature};
 use crate::config::Route;
 use crate::error::Error;
-use crate::message::{Compression, Envelope, Format, Serializer};
+use crate::message::{Compression, Format, Message, Serializer};
 use crate::task::Context;
 use crate::trace::SendSpan;
 
@@ -29,13 +29,13 @@ pub(crate) struct Sending {
 
 impl Sending {
     /// One message by itself.
-    pub fn message(mut message: Outgoing) -> Self {
-        let headers = &mut message.envelope.headers;
+    pub fn message(mut outgoing: Outgoing) -> Self {
+        let headers = &mut outgoing.message.headers;
         Self {
-            spans: SendSpan::begin(headers, &message.queue)
+            spans: SendSpan::begin(headers, &outgoing.queue)
                 .into_iter()
                 .collect(),
-            messages: vec![message],
+            messages: vec![outgoing],
             ..Self::default()
         }
     }
@@ -143,14 +143,14 @@ impl App {
         let (extra, expiration) = (call.options.properties(), call.options.expiration());
         let (mut headers, body) = task_message(call, lineage, self.origin());
         let span = SendSpan::begin(&mut headers, &to.queue);
-        let mut envelope = Envelope::with_format(headers, &body, &to.queue, priority, format)?;
-        let properties = &mut envelope.properties;
+        let mut message = Message::with_format(headers, &body, &to.queue, priority, format)?;
+        let properties = &mut message.properties;
         properties.reply_to = reply_to.or_else(|| Some(self.oid().to_owned()));
         properties.correlation_id = correlation_id.or(properties.correlation_id.take());
         properties.delivery_mode = Some(delivery_mode);
         properties.extra = extra;
         properties.expiration = expiration.map(Value::from).or(properties.expiration.take());
-        Ok((to.address(&queue, table, envelope), span))
+        Ok((to.address(&queue, table, message), span))
     }
 
     /// How the body of a message is written: as the options `serializer` and

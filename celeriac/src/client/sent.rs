@@ -46,8 +46,8 @@ pub(crate) fn sent(
 
 impl<'a> Sent<'a> {
     fn of(message: &'a Outgoing) -> Self {
-        let headers = &message.envelope.headers;
-        let address = &message.envelope.properties.delivery_info;
+        let headers = &message.message.headers;
+        let address = &message.message.delivery_info;
         Self {
             uuid: &headers.id,
             root_id: headers.root_id.as_deref(),

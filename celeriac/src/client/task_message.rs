@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::canvas::{Options, Signature, new_id};
-use crate::message::{Body, Embed, Envelope, Headers, instant, lenient, saferepr};
+use crate::message::{Body, Embed, Headers, Message, instant, lenient, saferepr};
 use crate::trace::TraceContext;
 
 /// Who sends: what a child inherits.
@@ -73,12 +73,12 @@ pub(crate) fn task_message(call: Signature, lineage: &Lineage, origin: &str) -> 
 
 /// Lays options over those that a message was sent with, as a retry does that
 /// names some. Where it goes is for the caller.
-pub(crate) fn lay_over(envelope: &mut Envelope, options: Options) {
-    let Envelope {
+pub(crate) fn lay_over(message: &mut Message, options: Options) {
+    let Message {
         headers,
         properties,
         ..
-    } = envelope;
+    } = message;
     properties.priority = options.priority.or(properties.priority);
     properties.extra.extend(options.properties());
     let expires = options

@@ -4,6 +4,7 @@
 //! - [`RedisResults`]: Celery's layout of results
 //! - [`RedisSchedule`]: what beats share, and which of them leads
 //! - `link`: the connections of all three
+//! - `wire`: a message as it lies in a queue
 //! - `batcher`: what many ask at the same time, asked in one round trip
 
 mod batcher;
@@ -11,9 +12,12 @@ mod broker;
 pub(crate) mod link;
 mod results;
 mod schedule;
+mod wire;
 
 pub use broker::RedisBroker;
 #[doc(hidden)]
 pub use broker::decode_notice;
 pub use results::RedisResults;
 pub use schedule::RedisSchedule;
+#[doc(hidden)]
+pub use wire::{decode as decode_message, encode as encode_message};

@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 
 use super::broker::Keys;
 use super::link::{self, Connection, Server};
+use super::wire;
 use crate::canvas::new_id;
 use crate::config::Settings;
 use crate::error::Error;
@@ -199,7 +200,7 @@ impl ScheduleStore for RedisSchedule {
                 .arg(json::to_vec(&turn.history)?);
         }
         for message in turns.iter().flat_map(|turn| &turn.messages) {
-            let payload = message.envelope.encode()?;
+            let payload = wire::encode(&message.message, &message.id.to_string())?;
             for (command, key) in self.keys.destinations(message, &self.connection).await? {
                 call.key(key).arg(command).arg(&payload);
             }

@@ -160,13 +160,7 @@ fn extra(request: &Request, extended: bool) -> Map<String, Value> {
             ("retries", headers.retries.into()),
             (
                 "queue",
-                request
-                    .envelope
-                    .properties
-                    .delivery_info
-                    .routing_key
-                    .clone()
-                    .into(),
+                request.message.delivery_info.routing_key.clone().into(),
             ),
         ];
         extra.extend(fields.map(|(name, value): (&str, Value)| (name.to_owned(), value)));

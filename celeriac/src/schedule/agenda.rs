@@ -201,7 +201,7 @@ impl Agenda {
 /// Says what has been sent.
 async fn tell(app: &App, turn: &Turn) {
     for message in &turn.messages {
-        let (entry, headers) = (&turn.entry, &message.envelope.headers);
+        let (entry, headers) = (&turn.entry, &message.message.headers);
         let (id, task) = (&headers.id, &headers.task);
         tracing::info!(id, "Scheduler: Sending due task {entry} ({task})");
     }

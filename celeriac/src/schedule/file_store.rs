@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
 use crate::broker::{Binding, Outgoing, Transport};
@@ -25,7 +26,7 @@ use crate::canvas::new_id;
 use crate::config::ExchangeType;
 use crate::durable::{parent, write};
 use crate::error::Error;
-use crate::message::Envelope;
+use crate::message::Message;
 
 /// Celery's `PersistentScheduler`, with JSON for its shelve.
 pub struct FileStore {
@@ -77,7 +78,8 @@ struct Letter {
     exchange_type: ExchangeType,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     declares: Vec<Binding>,
-    message: Envelope,
+    message: Message,
+    id: Uuid,
 }
 
 impl FileStore {
@@ -215,7 +217,7 @@ impl FileStore {
             match self.transport.publish_once(one, &journal, number).await {
                 Err(error) if error.passes() => return Err(error),
                 Err(error) => {
-                    let headers = &message.envelope.headers;
+                    let headers = &message.message.headers;
                     let (id, task, queue) = (&headers.id, &headers.task, &message.queue);
                     tracing::error!(%error, id, queue, "beat: Cannot send {task}: this run is skipped");
                 }
@@ -303,7 +305,8 @@ impl From<&Outgoing> for Letter {
             queue: outgoing.queue.clone(),
             exchange_type: outgoing.exchange_type,
             declares: outgoing.declares.clone(),
-            message: outgoing.envelope.clone(),
+            message: outgoing.message.clone(),
+            id: outgoing.id,
         }
     }
 }
@@ -314,7 +317,8 @@ impl From<Letter> for Outgoing {
             queue: letter.queue,
             exchange_type: letter.exchange_type,
             declares: letter.declares,
-            envelope: letter.message,
+            message: letter.message,
+            id: letter.id,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::canvas::{Plan, Signature, check_limits, new_id};
 use crate::client::App;
 use crate::client::{AsyncResult, Lineage};
 use crate::error::Error;
-use crate::message::{Body, DecodeError, Envelope, Headers, json};
+use crate::message::{Body, DecodeError, Headers, Message, json};
 use crate::results::TaskMeta;
 use crate::trace::{RunSpan, TraceContext};
 
@@ -29,7 +29,7 @@ tokio::task_local! {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The message.
-    pub envelope: Envelope,
+    pub message: Message,
     /// Arguments and what follows.
     pub body: Body,
     /// The queue that it was fetched from.
@@ -45,43 +45,33 @@ pub struct Request {
 impl Request {
     /// Reads everything that the worker must know before it decides.
     pub(crate) fn new(
-        mut envelope: Envelope,
+        mut message: Message,
         accept: &[String],
         queue: Arc<str>,
         hostname: Arc<str>,
     ) -> Result<Self, DecodeError> {
         Ok(Self {
-            body: envelope.decode_body(accept)?,
-            eta: envelope.headers.eta()?,
-            expires: envelope.headers.expires()?,
-            envelope,
+            body: message.decode_body(accept)?,
+            eta: message.headers.eta()?,
+            expires: message.headers.expires()?,
+            message,
             queue,
             hostname,
         })
     }
 
-    /// The same from a message as it lies in its queue.
-    pub(crate) fn decode(
-        payload: &[u8],
-        accept: &[String],
-        queue: Arc<str>,
-        hostname: Arc<str>,
-    ) -> Result<Self, DecodeError> {
-        Self::new(Envelope::decode(payload)?, accept, queue, hostname)
-    }
-
     /// The same of a message that cannot be run, with what can be read of it.
     pub(crate) fn refused(
-        mut envelope: Envelope,
+        mut message: Message,
         accept: &[String],
         queue: Arc<str>,
         hostname: Arc<str>,
     ) -> Self {
         Self {
-            body: envelope.decode_body(accept).unwrap_or_default(),
+            body: message.decode_body(accept).unwrap_or_default(),
             eta: None,
             expires: None,
-            envelope,
+            message,
             queue,
             hostname,
         }
@@ -89,7 +79,7 @@ impl Request {
 
     /// The message's headers.
     pub fn headers(&self) -> &Headers {
-        &self.envelope.headers
+        &self.message.headers
     }
 }
 

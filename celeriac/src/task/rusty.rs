@@ -124,7 +124,7 @@ fn message(context: &Context) -> Message {
             correlation_id: headers.id.clone(),
             content_type: "application/json".to_owned(),
             content_encoding: "utf-8".to_owned(),
-            reply_to: request.envelope.properties.reply_to.clone(),
+            reply_to: request.message.properties.reply_to.clone(),
         },
         headers: MessageHeaders {
             id: headers.id.clone(),

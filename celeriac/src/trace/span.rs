@@ -137,8 +137,8 @@ impl RunSpan {
 /// What is told of a run.
 fn attributes(request: &Request) -> Vec<KeyValue> {
     let headers = request.headers();
-    let properties = &request.envelope.properties;
-    let address = &properties.delivery_info;
+    let properties = &request.message.properties;
+    let address = &request.message.delivery_info;
     let mut attributes = vec![
         KeyValue::new("celery.action", "run"),
         KeyValue::new("celery.task_name", headers.task.clone()),
@@ -172,12 +172,12 @@ fn attributes(request: &Request) -> Vec<KeyValue> {
 
 /// Where the message was sent, as Python prints it.
 fn delivery_info(request: &Request) -> String {
-    let properties = &request.envelope.properties;
+    let message = &request.message;
     repr::value(&json!({
-        "exchange": properties.delivery_info.exchange,
-        "routing_key": properties.delivery_info.routing_key,
-        "priority": properties.priority,
-        "redelivered": request.envelope.redelivered(),
+        "exchange": message.delivery_info.exchange,
+        "routing_key": message.delivery_info.routing_key,
+        "priority": message.properties.priority,
+        "redelivered": message.redelivered(),
     }))
 }
 
@@ -221,7 +221,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-    use crate::message::{Body, Envelope};
+    use crate::message::{Body, Message};
     use crate::trace::export;
 
     /// Keeps what is exported.
@@ -291,9 +291,9 @@ mod tests {
         let headers = headers(Some(
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ));
-        let envelope = Envelope::new(headers, &Body::default(), "celery", 0)?;
+        let message = Message::new(headers, &Body::default(), "celery", 0)?;
         let accept = ["json".to_owned()];
-        let request = Request::new(envelope, &accept, "celery".into(), "w@h".into())?;
+        let request = Request::new(message, &accept, "celery".into(), "w@h".into())?;
         let subscriber = tracing_subscriber::registry().with(export::layer_of(&tracer));
         let _default = tracing::subscriber::set_default(subscriber);
         let span = RunSpan::default();

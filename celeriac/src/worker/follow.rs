@@ -71,7 +71,7 @@ impl Settlement<'_> {
     fn inherited(&self) -> Options {
         let lineage = self.context().lineage();
         let inherits = self.shared().app.settings().task_inherit_parent_priority;
-        let priority = self.request().envelope.properties.priority;
+        let priority = self.request().message.properties.priority;
         Options {
             parent_id: lineage.parent_id,
             root_id: lineage.root_id,

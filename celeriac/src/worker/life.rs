@@ -22,7 +22,7 @@ use super::tuning::Tuning;
 use super::{Shared, builtins, limits, outcome};
 use crate::broker::Delivery;
 use crate::events::TaskEvent;
-use crate::message::{DecodeError, Envelope};
+use crate::message::DecodeError;
 use crate::task::{AllHooks, Context, Ended, Failure, Request, Retry, Task};
 
 /// Carries a message from its delivery to its end. `room` is its place among
@@ -47,7 +47,7 @@ pub(super) async fn live(shared: Arc<Shared>, delivery: Delivery, room: OwnedSem
 fn receive<'a>(
     shared: &'a Shared,
     delivery: &'a Arc<Delivery>,
-) -> Result<(Message<'a>, Context), BoxFuture<'a, Result<(), Undone>>> {
+) -> Result<(Arrival<'a>, Context), BoxFuture<'a, Result<(), Undone>>> {
     let request = match read(shared, delivery) {
         Ok(request) => request,
         Err(error) => {
@@ -62,7 +62,7 @@ fn receive<'a>(
     tracing::info!("Task {}[{}] received", headers.shown(), headers.id);
     let stopwatch = Stopwatch::arrived(&shared.metrics, &headers.task);
     let context = Context::new(shared.app.clone(), request, shared.registry());
-    let message = Message {
+    let message = Arrival {
         shared,
         delivery,
         task,
@@ -75,7 +75,7 @@ fn receive<'a>(
 /// The request in a delivery.
 fn read(shared: &Shared, delivery: &Delivery) -> Result<Request, DecodeError> {
     let (accept, queue, node) = place_of(shared, delivery);
-    Request::decode(&delivery.payload, accept, queue, node)
+    Request::new(delivery.content.read()?, accept, queue, node)
 }
 
 /// What is accepted, the queue that a delivery was in, and who has it now.
@@ -93,7 +93,7 @@ async fn refuse_unreadable(
     error: DecodeError,
 ) -> Result<(), Undone> {
     let reason = error.to_string();
-    let Some(envelope) = Envelope::salvage(&delivery.payload) else {
+    let Some(message) = delivery.content.salvage() else {
         return bury(shared, delivery, &reason).await;
     };
     let class = match error {
@@ -101,7 +101,7 @@ async fn refuse_unreadable(
         _ => "kombu.exceptions.DecodeError",
     };
     let (accept, queue, node) = place_of(shared, delivery);
-    let request = Request::refused(envelope, accept, queue, node);
+    let request = Request::refused(message, accept, queue, node);
     fail_unrun(
         shared,
         delivery,
@@ -151,7 +151,7 @@ async fn fail_unrun(
 }
 
 /// A message that is held, and what the worker knows of it without its request.
-struct Message<'a> {
+struct Arrival<'a> {
     shared: &'a Shared,
     delivery: &'a Arc<Delivery>,
     task: &'a Task,
@@ -159,7 +159,7 @@ struct Message<'a> {
     stopwatch: Stopwatch<'a>,
 }
 
-impl<'a> Message<'a> {
+impl<'a> Arrival<'a> {
     /// All of its life. `None`: it has ended before it ran.
     async fn pass(
         &self,
@@ -316,7 +316,7 @@ impl<'a> Message<'a> {
 /// The life of a message that runs, or that is settled without.
 struct Life<'a> {
     settlement: Settlement<'a>,
-    message: &'a Message<'a>,
+    message: &'a Arrival<'a>,
 }
 
 impl<'a> Life<'a> {
@@ -461,8 +461,7 @@ impl<'a> Life<'a> {
         }
         match child {
             Some(child) => {
-                let message = settlement.message();
-                let run = child.run(message, context, limits, &self.message.place);
+                let run = child.run(context, limits, &self.message.place);
                 Box::pin(run).await
             }
             None => {

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::stop::{REVOKED, Stop};
 use crate::broker::Delivery;
-use crate::message::Envelope;
 use crate::task::{Context, Request};
 
 /// The signal that is the soft limit (`billiard.pool.SIG_SOFT_TIMEOUT`).
@@ -90,10 +89,10 @@ impl Held {
     /// Reads again what could be read before.
     fn read(&self, delivery: &Delivery) -> Request {
         let (queue, node) = (Arc::clone(&delivery.queue), Arc::clone(&self.node));
-        let envelope = Envelope::decode(&delivery.payload).unwrap_or_default();
-        let accepted = envelope.content_type.clone();
+        let message = delivery.content.read().unwrap_or_default();
+        let accepted = message.content_type.clone();
         let accepted = [accepted.unwrap_or_else(|| "application/json".to_owned())];
-        Request::refused(envelope, &accepted, queue, node)
+        Request::refused(message, &accepted, queue, node)
     }
 
     pub fn id(&self) -> &str {
@@ -108,7 +107,7 @@ impl Held {
     /// The same of its request, which has been read.
     pub fn info_of(&self, request: &Request, safe: bool) -> Value {
         let headers = request.headers();
-        let properties = &request.envelope.properties;
+        let message = &request.message;
         let (args, kwargs) = if safe {
             (json!(headers.argsrepr), json!(headers.kwargsrepr))
         } else {
@@ -125,10 +124,10 @@ impl Held {
             "time_start": self.time_start.map(|at| at.timestamp_micros() as f64 / 1e6),
             "acknowledged": self.acknowledged,
             "delivery_info": {
-                "exchange": properties.delivery_info.exchange,
-                "routing_key": properties.delivery_info.routing_key,
-                "priority": properties.priority,
-                "redelivered": request.envelope.redelivered(),
+                "exchange": message.delivery_info.exchange,
+                "routing_key": message.delivery_info.routing_key,
+                "priority": message.properties.priority,
+                "redelivered": message.redelivered(),
             },
             "worker_pid": self.pid,
         })

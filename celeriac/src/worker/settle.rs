@@ -20,7 +20,7 @@ use crate::canvas::{Options, Promises, Signature};
 use crate::client::lay_over;
 use crate::client::sending::Sending;
 use crate::error::Error;
-use crate::message::{Body, Envelope, isoformat, repr, saferepr};
+use crate::message::{Body, Message, isoformat, repr, saferepr};
 use crate::results::{TaskMeta, states};
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
 
@@ -81,11 +81,6 @@ impl<'a> Settlement<'a> {
         self.shared
     }
 
-    /// The message as it lay in its queue.
-    pub fn message(&self) -> &'a [u8] {
-        &self.delivery.payload
-    }
-
     pub fn task(&self) -> &'a Task {
         self.task
     }
@@ -112,7 +107,7 @@ impl<'a> Settlement<'a> {
         let Some(store) = app.result_store().filter(|_| asked && self.acks_late()) else {
             return Ok(None);
         };
-        if !self.request().envelope.redelivered() {
+        if !self.request().message.redelivered() {
             return Ok(None);
         }
         let get = || store.get(self.context.id());
@@ -404,30 +399,29 @@ impl<'a> Settlement<'a> {
             let failure = retry.exc.unwrap_or_else(|| self.max_retries_exceeded());
             return self.fail(failure).await;
         }
-        let mut envelope = match self.with_new_arguments(&retry) {
-            Ok(envelope) => envelope,
+        let mut message = match self.with_new_arguments(&retry) {
+            Ok(message) => message,
             Err(error) => return self.fail(Failure::from(Error::from(error))).await,
         };
-        envelope.headers.retries += 1;
+        message.headers.retries += 1;
         let countdown = Some(self.countdown(&retry)).filter(|countdown| !countdown.is_zero());
         let eta = retry
             .eta
             .or(countdown.map(|countdown| Utc::now() + countdown));
-        envelope.headers.eta = eta.map(|eta| isoformat(&eta));
+        message.headers.eta = eta.map(|eta| isoformat(&eta));
         let options = std::mem::take(&mut retry.options);
         let (queue, expiration) = (options.queue.clone(), options.expiration());
-        lay_over(&mut envelope, options);
-        let expiration = expiration.or_else(|| envelope.headers.expiration());
-        envelope.properties.expiration = expiration.map(Value::from);
+        lay_over(&mut message, options);
+        let expiration = expiration.or_else(|| message.headers.expiration());
+        message.properties.expiration = expiration.map(Value::from);
         let ignores_result = self.ignores_result();
-        envelope.headers.ignore_result.get_or_insert(ignores_result);
-        envelope.headers.extra.remove("redelivered");
-        envelope.properties.delivery_info.redelivered = None;
-        self.context.trace().replace(&mut envelope.headers.extra);
-        envelope.properties.delivery_tag = Some(uuid::Uuid::new_v4().to_string().into());
+        message.headers.ignore_result.get_or_insert(ignores_result);
+        message.headers.extra.remove("redelivered");
+        message.delivery_info.redelivered = None;
+        self.context.trace().replace(&mut message.headers.extra);
         let queue = match queue {
             Some(queue) => {
-                let info = &mut envelope.properties.delivery_info;
+                let info = &mut message.delivery_info;
                 (info.exchange, info.routing_key) = (String::new(), Some(queue.clone()));
                 queue
             }
@@ -439,7 +433,7 @@ impl<'a> Settlement<'a> {
         let mut promises = Promises::default();
         let itself = promises.task(&id);
         self.context.add_children([promises.tuple(itself)]);
-        envelope.headers.parent_id.get_or_insert(id);
+        message.headers.parent_id.get_or_insert(id);
         let reason = self.retry_reason(&retry);
         if self.stores_errors() {
             let result = retry.exc.as_ref().map_or(Value::Null, Failure::to_meta);
@@ -448,29 +442,29 @@ impl<'a> Settlement<'a> {
             self.store(states::RETRY, result, Some(traceback)).await?;
         }
         // To this worker alone, even if it came to all.
-        let message = Outgoing::direct(queue, envelope);
-        self.submit(&Sending::message(message)).await?;
+        let outgoing = Outgoing::direct(queue, message);
+        self.submit(&Sending::message(outgoing)).await?;
         self.end(true).await?;
         self.log(format_args!("retry: {reason}"));
         Ok(())
     }
 
     /// The message with the arguments of its next run.
-    fn with_new_arguments(&self, retry: &Retry) -> Result<Envelope, serde_json::Error> {
-        let Request { envelope, body, .. } = self.request();
-        let mut envelope = envelope.clone();
+    fn with_new_arguments(&self, retry: &Retry) -> Result<Message, serde_json::Error> {
+        let Request { message, body, .. } = self.request();
+        let mut message = message.clone();
         let arguments = retry.arguments(self.task.parameters(), &body.args, &body.kwargs);
         if let Some((args, kwargs)) = arguments {
-            envelope.headers.argsrepr = Some(saferepr::args(&args));
-            envelope.headers.kwargsrepr = Some(saferepr::kwargs(&kwargs));
+            message.headers.argsrepr = Some(saferepr::args(&args));
+            message.headers.kwargsrepr = Some(saferepr::kwargs(&kwargs));
             let embed = body.embed.clone();
-            envelope.rewrite(&Body {
+            message.rewrite(&Body {
                 args,
                 kwargs,
                 embed,
             })?;
         }
-        Ok(envelope)
+        Ok(message)
     }
 
     /// How long a retry waits that names no time.

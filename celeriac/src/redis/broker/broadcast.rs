@@ -24,8 +24,8 @@ use super::fanout::listen;
 use super::keys::Keys;
 use crate::broker::Broadcast;
 use crate::error::Error;
-use crate::message::Envelope;
 use crate::redis::link::{Connection, Server};
+use crate::redis::wire;
 
 /// A start waits so long for the subscription. What is published before it is
 /// not heard.
@@ -160,7 +160,7 @@ impl Relay {
 
     async fn fill(&self, mut heard: UnboundedReceiver<Vec<u8>>) {
         while let Some(payload) = heard.recv().await {
-            let list = self.keys.queue(&self.queue, priority(&payload));
+            let list = self.keys.queue(&self.queue, wire::priority_of(&payload));
             // Not tried again: it may have arrived, and would run twice.
             let pushed: Result<(), _> = self.connection.clone().lpush(list, payload).await;
             if let Err(error) = pushed {
@@ -168,11 +168,4 @@ impl Relay {
             }
         }
     }
-}
-
-/// What cannot be read goes to the dead letters, by the list that is read first.
-fn priority(payload: &[u8]) -> u8 {
-    let envelope = Envelope::decode(payload).ok();
-    let priority = envelope.and_then(|envelope| envelope.properties.priority);
-    priority.unwrap_or(0)
 }

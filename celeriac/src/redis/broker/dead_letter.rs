@@ -5,7 +5,7 @@ use redis::{AsyncCommands, Script};
 use super::RedisBroker;
 use crate::broker::DeadLetter;
 use crate::error::Error;
-use crate::message::Envelope;
+use crate::redis::wire;
 
 /// Moves an entry out of the dead-letter list and its message into a queue.
 /// `KEYS`: dead_letter, the queue's list. `ARGV`: entry, message. If that is no
@@ -21,15 +21,17 @@ impl RedisBroker {
     pub(super) async fn letters(&self) -> Result<Vec<DeadLetter>, Error> {
         let key = self.keys.dead_letter();
         let entries: Vec<String> = self.connection().lrange(key, 0, -1).await?;
-        let letters = entries.iter().map(|entry| serde_json::from_str(entry));
-        Ok(letters.collect::<Result<_, _>>()?)
+        let letters = entries.iter().map(|entry| {
+            let letter: DeadLetter = serde_json::from_str(entry)?;
+            let message = wire::decode(&letter.message()).ok();
+            Ok(letter.naming(message.as_ref()))
+        });
+        letters.collect()
     }
 
     pub(super) async fn put_in_queue(&self, letter: &DeadLetter) -> Result<bool, Error> {
         let message = letter.message();
-        let priority = Envelope::decode(&message).map_or(0, |envelope| {
-            envelope.properties.priority.unwrap_or_default()
-        });
+        let priority = wire::priority_of(&message);
         let found: u32 = Script::new(REVIVE)
             .key(self.keys.dead_letter())
             .key(self.keys.queue(&letter.queue, priority))

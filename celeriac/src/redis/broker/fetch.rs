@@ -15,6 +15,7 @@ use super::keys::Keys;
 use super::watch::Watch;
 use super::{Delivery, Own, RedisBroker};
 use crate::error::Error;
+use crate::redis::wire::Payload;
 
 /// Most messages that one script takes; Lua's `unpack` has its bounds.
 const BATCH: usize = 256;
@@ -194,7 +195,7 @@ impl Fetcher {
             Some(Delivery {
                 tag: format!("{tags}{number}").into(),
                 queue: Arc::clone(queues.get(place)?),
-                payload,
+                content: Arc::new(Payload(payload)),
             })
         };
         let numbered = (1..).zip(taken);

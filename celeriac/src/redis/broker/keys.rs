@@ -62,7 +62,7 @@ impl Keys {
 
     /// The list of a queue that a message goes to.
     pub fn list_of(&self, queue: &str, message: &Outgoing) -> String {
-        self.queue(queue, message.envelope.properties.priority.unwrap_or(0))
+        self.queue(queue, message.message.properties.priority.unwrap_or(0))
     }
 
     fn step(&self, queue: &str, step: u8) -> String {

@@ -357,7 +357,8 @@ impl World {
         let held: HashSet<String> = self.redis.hkeys("unacked").await.map_err(broken)?;
         let running = self.workers.iter().flatten().flat_map(|w| &w.running);
         let lost = running.filter(|run| !held.contains(&*run.tag));
-        self.interrupted.extend(lost.map(|run| id_of(&run.payload)));
+        self.interrupted
+            .extend(lost.map(|run| id_of(&run.content.bytes())));
         Ok(())
     }
 
@@ -375,7 +376,7 @@ impl World {
             Some(false) => {}
             Some(true) => {
                 worker.running.push(delivery.clone());
-                let id = id_of(&delivery.payload);
+                let id = id_of(&delivery.content.bytes());
                 let held: bool = self
                     .redis
                     .hexists("unacked", &*delivery.tag)
@@ -406,7 +407,7 @@ impl World {
         for _ in 0..times {
             answered |= transport.ack(&delivery.tag).await.is_ok();
         }
-        let id = id_of(&delivery.payload);
+        let id = id_of(&delivery.content.bytes());
         let held: bool = self
             .redis
             .hexists("unacked", &*delivery.tag)
@@ -444,9 +445,9 @@ impl World {
         } else if !self
             .location()
             .await?
-            .contains_key(&id_of(&delivery.payload))
+            .contains_key(&id_of(&delivery.content.bytes()))
         {
-            self.buried.insert(id_of(&delivery.payload));
+            self.buried.insert(id_of(&delivery.content.bytes()));
         }
         Ok(())
     }
@@ -461,7 +462,7 @@ impl World {
         if let Some(worker) = self.workers[place].take() {
             let running = worker.running.iter();
             self.interrupted
-                .extend(running.map(|delivery| id_of(&delivery.payload)));
+                .extend(running.map(|delivery| id_of(&delivery.content.bytes())));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! An attempt whose answer did not come may have been executed, or may be yet:
 //! Redis still does what lay in its socket. So each attempt leaves a *mark*,
 //! and does nothing where there is one. `celeriac.sent:<mark>` marks a batch of
-//! messages by the delivery tag of its first; `celeriac.journal:<journal>`
+//! messages by the id of its first; `celeriac.journal:<journal>`
 //! holds the number that was published last.
 //!
 //! A mark whose only attempt was answered is of no more use: it is deleted with
@@ -13,12 +13,12 @@ use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use redis::{Cmd, Pipeline, RedisError, Script};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::RedisBroker;
 use crate::broker::Outgoing;
 use crate::error::Error;
+use crate::redis::wire;
 
 /// A journal that nothing has been published from for 30 days is forgotten.
 const KEPT: u64 = 30 * 86_400;
@@ -136,7 +136,7 @@ impl RedisBroker {
     async fn commands(&self, messages: &[Outgoing]) -> Result<(Vec<String>, Vec<Vec<u8>>), Error> {
         let (mut keys, mut commands) = (Vec::new(), Vec::new());
         for message in messages {
-            let payload = message.envelope.encode()?;
+            let payload = wire::encode(&message.message, &message.id.to_string())?;
             for (command, key) in self.keys.destinations(message, &self.connection).await? {
                 keys.push(key);
                 commands.extend([command.as_bytes().to_vec(), payload.clone()]);
@@ -181,15 +181,10 @@ impl RedisBroker {
     }
 }
 
-/// What marks a batch: the delivery tag of its first message.
+/// What marks a batch: the id of its first sending.
 fn mark(batch: &[Outgoing]) -> String {
-    let properties = batch.first().map(|first| &first.envelope.properties);
-    let tag = properties.and_then(|properties| properties.delivery_tag.as_ref());
-    match tag {
-        Some(Value::String(tag)) => tag.clone(),
-        Some(tag) => tag.to_string(),
-        None => Uuid::new_v4().to_string(),
-    }
+    let first = batch.first().map(|first| first.id);
+    first.unwrap_or_else(Uuid::new_v4).to_string()
 }
 
 fn lacks_script(error: &RedisError) -> bool {

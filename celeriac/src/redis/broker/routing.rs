@@ -18,7 +18,7 @@ impl Keys {
         message: &Outgoing,
         connection: &Connection,
     ) -> Result<Vec<Destination>, Error> {
-        let address = &message.envelope.properties.delivery_info;
+        let address = &message.message.delivery_info;
         let exchange = address.exchange.as_str();
         let routing_key = address.routing_key.as_deref().unwrap_or_default();
         let list = |queue: &str| ("LPUSH", self.list_of(queue, message));
@@ -29,7 +29,7 @@ impl Keys {
                 self.bind(&message.declares, connection).await?;
                 let queues = self.bound_queues(exchange, routing_key, connection).await?;
                 if queues.is_empty() {
-                    let id = &message.envelope.headers.id;
+                    let id = &message.message.headers.id;
                     tracing::warn!(
                         "message {id} goes nowhere: no queue is bound to exchange {exchange:?} for {routing_key:?}"
                     );

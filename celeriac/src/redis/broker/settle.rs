@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use redis::{RedisError, Script, make_extension_error};
@@ -11,9 +11,9 @@ use super::keys::Keys;
 use super::{Delivery, Tag};
 use crate::broker::DeadLetter;
 use crate::error::{Error, Fault};
-use crate::message::{Envelope, json};
 use crate::redis::batcher::Batched;
 use crate::redis::link::Connection;
+use crate::redis::wire::{Entry, Payload};
 
 /// Put back by one script, at most.
 const BATCH: usize = 256;
@@ -183,19 +183,18 @@ impl Unacked {
                 batch.messages.push((tag, 0, Vec::new()));
                 continue;
             };
-            match json::from_slice::<(Envelope, String, String)>(&entry) {
-                Ok((mut envelope, exchange, routing_key)) => {
-                    envelope.mark_redelivered();
+            match Entry::redelivered(&entry) {
+                Ok(entry) => {
+                    let (exchange, routing_key) = (entry.exchange, entry.routing_key);
                     let queue = self.route(exchange, routing_key, routes).await?;
-                    let priority = envelope.properties.priority.unwrap_or(0);
-                    let list = self.keys.queue(&queue, priority);
-                    batch.add(tag, list, envelope.encode()?);
+                    let list = self.keys.queue(&queue, entry.priority);
+                    batch.add(tag, list, entry.message);
                 }
                 Err(error) => {
                     let delivery = Delivery {
                         tag: Tag::from(*tag),
                         queue: "".into(),
-                        payload: entry,
+                        content: Arc::new(Payload(entry)),
                     };
                     let reason = format!("cannot restore the message: {error}");
                     self.bury(&delivery, &reason).await?;
@@ -263,7 +262,7 @@ impl Unacked {
             .key(self.keys.refused())
             .key(self.keys.dead_letter())
             .arg(&*delivery.tag)
-            .arg(&delivery.payload)
+            .arg(&*delivery.content.bytes())
             .arg(letter)
             .invoke_async(&mut self.connection.clone())
             .await?)

@@ -29,7 +29,7 @@ use super::wire::{Ended, Line, Ready, Run};
 use crate::client::App;
 use crate::error::Error;
 use crate::memory::resident_bytes;
-use crate::message::Envelope;
+use crate::message::{DecodeError, Message, json};
 use crate::task::{Context, Failure, Registry, Request};
 use crate::trace::{self, TraceContext};
 
@@ -198,10 +198,12 @@ impl Server {
     fn read(&self, run: &Run, message: &[u8]) -> Result<Request, Failure> {
         let accept = &self.app.settings().accept_content.0;
         let (queue, node) = (run.queue.as_str().into(), run.hostname.as_str().into());
-        let request = Envelope::decode(message).and_then(|mut envelope| {
-            TraceContext::of(&run.trace).replace(&mut envelope.headers.extra);
-            Request::new(envelope, accept, queue, node)
-        });
+        let request = json::from_slice::<Message>(message)
+            .map_err(DecodeError::Envelope)
+            .and_then(|mut message| {
+                TraceContext::of(&run.trace).replace(&mut message.headers.extra);
+                Request::new(message, accept, queue, node)
+            });
         request.map_err(|error| Failure::from(Error::from(error)))
     }
 

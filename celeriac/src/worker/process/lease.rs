@@ -10,6 +10,7 @@ use super::super::{Outcome, requests::Place};
 use super::guard::Child;
 use super::wire::{Ended, Run};
 use super::{Children, lost};
+use crate::message::Message;
 use crate::task::Context;
 
 /// A child that has ended may have said something before, which is there.
@@ -36,15 +37,9 @@ impl Lease {
         self.pid
     }
 
-    /// Runs a task's `message` in the child. It ends with the hard limit, and
+    /// Runs a task in the child. It ends with the hard limit, and
     /// when this is dropped: by the signal that `place` was told, else by KILL.
-    pub async fn run(
-        mut self,
-        message: &[u8],
-        context: &Context,
-        limits: Limits,
-        place: &Place<'_>,
-    ) -> Outcome {
+    pub async fn run(mut self, context: &Context, limits: Limits, place: &Place<'_>) -> Outcome {
         let job = self.children.next_job();
         let child = self.child.take();
         let mut running = Running {
@@ -63,7 +58,7 @@ impl Lease {
         };
         tokio::select! {
             biased;
-            ended = running.converse(&run, message) => match ended {
+            ended = running.converse(&run, &request.message) => match ended {
                 Some(ended) => {
                     clock.adjust(ended.clock);
                     running.end(&ended);
@@ -97,7 +92,7 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Has the child run it; how it ended. `None`: the child has.
-    async fn converse(&mut self, run: &Run, message: &[u8]) -> Option<Ended> {
+    async fn converse(&mut self, run: &Run, message: &Message) -> Option<Ended> {
         let child = self.child.as_mut()?;
         child.begin_run();
         child.line.send_run(run, message).await.ok()?;

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::super::Outcome;
-use crate::message::json;
+use crate::message::{Message, json};
 
 /// A child's first word: it can run tasks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,9 +66,9 @@ impl Line {
     }
 
     /// A run and its message.
-    pub async fn send_run(&mut self, run: &Run, message: &[u8]) -> std::io::Result<()> {
+    pub async fn send_run(&mut self, run: &Run, message: &Message) -> std::io::Result<()> {
         self.0.feed(&json::to_vec(run)?[..]).await?;
-        self.0.send(message).await
+        self.send(message).await
     }
 
     /// Says that the soft limit of what runs is here.
