@@ -8,8 +8,9 @@ use crate::cli::{Chosen, DeadLetterCommand};
 
 /// Does what is asked and prints what was done.
 pub async fn handle(app: &App, command: DeadLetterCommand) -> anyhow::Result<()> {
-    let transport = app.transport();
-    let letters = transport.dead_letters().await?;
+    let kept = app.broker().dead_letters();
+    let kept = kept.context("this broker's dead letters cannot be looked through")?;
+    let letters = kept.list().await?;
     match command {
         DeadLetterCommand::List => letters.iter().for_each(print_line),
         DeadLetterCommand::Show { id } => {
@@ -18,12 +19,12 @@ pub async fn handle(app: &App, command: DeadLetterCommand) -> anyhow::Result<()>
         DeadLetterCommand::Requeue(chosen) => {
             // The oldest first, as they came.
             for letter in choose(&letters, &chosen)?.into_iter().rev() {
-                report(letter, transport.revive(letter).await?, "back in its queue");
+                report(letter, kept.revive(letter).await?, "back in its queue");
             }
         }
         DeadLetterCommand::Drop(chosen) => {
             for letter in choose(&letters, &chosen)? {
-                report(letter, transport.forget(letter).await?, "deleted");
+                report(letter, kept.forget(letter).await?, "deleted");
             }
         }
     }

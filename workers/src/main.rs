@@ -87,7 +87,8 @@ fn with_tasks(app: App) -> Worker {
 
 /// Fails unless the worker keeps its lease at the broker.
 async fn ping(app: App, hostname: Option<String>) -> anyhow::Result<()> {
-    let living = app.transport().living().await?;
+    let living = app.broker().living().await?;
+    let living = living.context("this broker does not know which workers live")?;
     let nodename = nodename::host_format(&nodename::default_nodename(hostname.as_deref()))?;
     anyhow::ensure!(living.contains(&nodename), "{nodename} is not alive");
     println!("{nodename}: OK pong");

@@ -1,10 +1,12 @@
 //! Messages that nobody can run.
 
+use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::Delivery;
+use crate::error::Error;
 use crate::message::Message;
 
 /// A message that was refused, and why. Kept word for word, so that it can be
@@ -68,4 +70,17 @@ impl DeadLetter {
         let (name, id) = self.task.as_ref()?;
         Some((name, id))
     }
+}
+
+/// A broker whose dead letters can be looked through.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// All of them, the newest first.
+    async fn list(&self) -> Result<Vec<DeadLetter>, Error>;
+
+    /// Puts one back into its queue; `false` if it is not there any more.
+    async fn revive(&self, letter: &DeadLetter) -> Result<bool, Error>;
+
+    /// Forgets one; `false` if it is not there any more.
+    async fn forget(&self, letter: &DeadLetter) -> Result<bool, Error>;
 }

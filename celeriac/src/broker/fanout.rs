@@ -46,8 +46,8 @@ pub struct Subscription {
 
 impl Subscription {
     /// A subscription, where its listener leaves what it hears, and how the
-    /// listener knows that nobody hears it any more.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedSender<Notice>, CancellationToken) {
+    /// listener knows that nobody hears it any more. For who writes a broker.
+    pub fn new() -> (Self, mpsc::UnboundedSender<Notice>, CancellationToken) {
         let (sender, notices) = mpsc::unbounded_channel();
         let end = CancellationToken::new();
         let subscription = Self {
@@ -58,9 +58,9 @@ impl Subscription {
         (subscription, sender, end)
     }
 
-    /// Is notified whenever it begins to hear, the first time included: what was
-    /// sent before that has not been heard.
-    pub(crate) fn begun(&self) -> Arc<Notify> {
+    /// Is notified whenever it begins to hear again: what was sent meanwhile has
+    /// not been heard.
+    pub fn begun(&self) -> Arc<Notify> {
         Arc::clone(&self.begun)
     }
 
@@ -77,9 +77,10 @@ pub trait Fanout: Send + Sync {
     /// many heard the last one, where the broker knows.
     async fn broadcast(&self, notices: &[Notice]) -> Result<Option<usize>, Error>;
 
-    /// Hears what is broadcast to `exchange` from soon on. `#` in the routing
-    /// key stands for anything, and an empty one for none.
-    fn subscribe(&self, exchange: &str, routing_key: &str) -> Subscription;
+    /// Hears what is broadcast to `exchange`, all of it once this returns; that
+    /// takes as long as the broker is away. `#` in the routing key stands for
+    /// anything, and an empty one for none.
+    async fn subscribe(&self, exchange: &str, routing_key: &str) -> Result<Subscription, Error>;
 
     /// Answers who opened [`replies`](Self::replies) under the notice's routing
     /// key; nobody else. What is not collected within `expires` is forgotten.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::AsyncResult;
-use crate::broker::Transport;
+use crate::broker::Broker;
 use crate::canvas::Signature;
 use crate::client::queue_table::QueueTable;
 use crate::clock::Clock;
@@ -37,7 +37,7 @@ type Router = Arc<dyn Fn(&Signature) -> Option<Route> + Send + Sync>;
 #[derive(Clone)]
 struct Inner {
     settings: Settings,
-    transport: Arc<dyn Transport>,
+    broker: Arc<dyn Broker>,
     results: Option<Arc<dyn ResultStore>>,
     queues: QueueTable,
     /// Asked in this order, before `task_routes`.
@@ -79,14 +79,14 @@ impl App {
     /// [`Error::Url`] if the broker's or the backend's address is not one of
     /// Redis.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let transport = Arc::new(RedisBroker::new(&settings)?);
+        let broker = Arc::new(RedisBroker::new(&settings)?);
         let results = settings.result_backend.as_deref().map(|url| {
             let store = RedisResults::new(url, &settings)?;
             Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)
         });
         Ok(Self(Arc::new(Inner {
             results: results.transpose()?,
-            transport,
+            broker,
             queues: QueueTable::of(&settings),
             routers: Vec::new(),
             origin: format!("gen{}@{}", std::process::id(), hostname()),
@@ -140,8 +140,8 @@ impl App {
     }
 
     /// Where messages go.
-    pub fn transport(&self) -> &Arc<dyn Transport> {
-        &self.0.transport
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.0.broker
     }
 
     /// Where results go, if they are kept.
@@ -167,7 +167,7 @@ impl App {
         Ok(match settings.beat_scheduler {
             BeatScheduler::Persistent => {
                 let path = &settings.beat_schedule_filename;
-                Arc::new(FileStore::new(path, Arc::clone(self.transport())))
+                Arc::new(FileStore::new(path, Arc::clone(self.broker())))
             }
             BeatScheduler::Shared => Arc::new(RedisSchedule::new(settings)?),
         })

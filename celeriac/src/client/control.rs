@@ -58,7 +58,7 @@ impl Control {
     /// Sends a command and does not wait for answers. `arguments` is a map.
     pub async fn cast(&self, command: &str, arguments: Value) -> Result<(), Error> {
         let message = self.message(command, arguments, Map::new())?;
-        self.app.transport().broadcast(&[message]).await?;
+        self.app.broker().broadcast(&[message]).await?;
         Ok(())
     }
 
@@ -72,15 +72,15 @@ impl Control {
         let exchange = format!("reply.{}.pidbox", settings.control_exchange);
         let (address, ticket) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let expires = Duration::try_from_secs_f64(settings.control_queue_expires);
-        let transport = self.app.transport();
-        let replies = transport
+        let broker = self.app.broker();
+        let replies = broker
             .replies(&exchange, &address, expires.unwrap_or_default())
             .await?;
         let reply_to = json!({"exchange": exchange, "routing_key": address});
         let asking = [("ticket", ticket.into()), ("reply_to", reply_to)];
         let asking = asking.map(|(name, value)| (name.to_owned(), value));
         let message = self.message(command, arguments, asking.into_iter().collect())?;
-        let heard = transport.broadcast(&[message]).await?;
+        let heard = broker.broadcast(&[message]).await?;
         let named = self.destination.as_ref().map(Vec::len);
         Ok(self.collect(replies, named.or(heard)).await)
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::broker::Binding;
+use crate::broker::{Binding, Queue};
 use crate::config::{BindingSetting, ExchangeType, QueueSetting, Settings};
-use crate::message::{DeliveryMode, repr};
+use crate::message::repr;
 
 /// A call or a worker names a queue that `task_queues` lacks, and
 /// `task_create_missing_queues` is off.
@@ -16,68 +16,32 @@ use crate::message::{DeliveryMode, repr};
 #[error("Queue {} missing from task_queues", repr::value(&.0.as_str().into()))]
 pub struct QueueNotFound(pub String);
 
-/// A queue, and what brings it its messages (`kombu.Queue`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Queue {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The binding that senders go by who name the queue alone. One that lists
-    /// its bindings has none of this kind, and they reach it as it is.
-    pub main: Option<Binding>,
-    /// What brings it messages, too.
-    pub others: Vec<Binding>,
-    /// That of messages that name none.
-    pub delivery_mode: Option<DeliveryMode>,
-}
-
-impl Queue {
-    /// One that is bound once.
-    pub fn of(main: Binding) -> Self {
-        Self {
-            name: Arc::clone(&main.queue),
-            main: Some(main),
-            others: Vec::new(),
-            delivery_mode: None,
-        }
-    }
-
-    /// All that brings it messages.
-    pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.main.iter().chain(&self.others)
-    }
-
-    /// What its main exchange is.
-    pub fn exchange_type(&self) -> ExchangeType {
-        let main = self.main.as_ref();
-        main.map_or(ExchangeType::Direct, |bound| bound.exchange_type)
-    }
-
-    fn named(setting: &QueueSetting, settings: &Settings) -> Self {
-        let queue: Arc<str> = setting.name.as_str().into();
-        let key = setting.routing_key.as_deref();
-        let key = key.unwrap_or_else(|| settings.default_routing_key());
-        let (exchange, exchange_type) = match &setting.exchange {
-            Some(exchange) => (exchange.as_str(), setting.exchange_type),
-            None => settings.default_exchange(),
-        };
-        let other = |binding: &BindingSetting| Binding {
-            queue: Arc::clone(&queue),
-            exchange: binding.exchange.as_str().into(),
-            exchange_type: binding.exchange_type,
-            routing_key: binding.routing_key.as_str().into(),
-        };
-        let main = Binding {
-            queue: Arc::clone(&queue),
-            exchange: exchange.into(),
-            exchange_type,
-            routing_key: key.into(),
-        };
-        Self {
-            others: setting.bindings.iter().map(other).collect(),
-            delivery_mode: setting.delivery_mode,
-            main: Some(main).filter(|_| setting.bindings.is_empty()),
-            name: queue,
-        }
+/// The queue of a setting.
+fn named(setting: &QueueSetting, settings: &Settings) -> Queue {
+    let queue: Arc<str> = setting.name.as_str().into();
+    let key = setting.routing_key.as_deref();
+    let key = key.unwrap_or_else(|| settings.default_routing_key());
+    let (exchange, exchange_type) = match &setting.exchange {
+        Some(exchange) => (exchange.as_str(), setting.exchange_type),
+        None => settings.default_exchange(),
+    };
+    let other = |binding: &BindingSetting| Binding {
+        queue: Arc::clone(&queue),
+        exchange: binding.exchange.as_str().into(),
+        exchange_type: binding.exchange_type,
+        routing_key: binding.routing_key.as_str().into(),
+    };
+    let main = Binding {
+        queue: Arc::clone(&queue),
+        exchange: exchange.into(),
+        exchange_type,
+        routing_key: key.into(),
+    };
+    Queue {
+        others: setting.bindings.iter().map(other).collect(),
+        delivery_mode: setting.delivery_mode,
+        main: Some(main).filter(|_| setting.bindings.is_empty()),
+        name: queue,
     }
 }
 
@@ -102,7 +66,7 @@ impl QueueTable {
             [] => std::slice::from_ref(&default),
             queues => queues,
         };
-        let queues = queues.iter().map(|queue| Queue::named(queue, settings));
+        let queues = queues.iter().map(|queue| named(queue, settings));
         Self {
             named: queues
                 .map(|queue| (Arc::clone(&queue.name), queue))

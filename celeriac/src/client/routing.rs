@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::App;
 use crate::broker::Outgoing;
+use crate::broker::Queue;
 use crate::canvas::{Canvas, Options, Signature};
-use crate::client::queue_table::{Queue, QueueTable};
+use crate::client::queue_table::QueueTable;
 use crate::config::{ExchangeType, Route};
 use crate::error::Error;
 use crate::message::Message;

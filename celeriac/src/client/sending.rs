@@ -198,7 +198,7 @@ impl App {
         if messages.is_empty() {
             return Ok(());
         }
-        (|| self.transport().publish(messages))
+        (|| self.broker().publish(messages))
             .retry(self.settings().publish_pauses())
             .when(Error::passes)
             .await?;
@@ -214,7 +214,7 @@ impl App {
         }
         let exchange = &self.settings().event_exchange;
         let events = sent(messages, self.origin(), self.clock(), exchange);
-        if let Err(error) = self.transport().broadcast(&events).await {
+        if let Err(error) = self.broker().broadcast(&events).await {
             tracing::debug!(%error, "cannot tell what has been sent");
         }
     }

@@ -34,7 +34,10 @@ struct Others(HashMap<String, Instant>);
 /// Watches what other workers tell of themselves, until aborted.
 pub(crate) async fn gossip(shared: Arc<Shared>) {
     let exchange = &shared.app.settings().event_exchange;
-    let mut events = shared.beside.subscribe(exchange, "worker.#");
+    let mut events = match shared.beside.subscribe(exchange, "worker.#").await {
+        Ok(events) => events,
+        Err(error) => return tracing::error!(%error, "cannot hear of other workers"),
+    };
     let mut others = Others::default();
     let mut rounds = interval(ROUND);
     loop {

@@ -17,7 +17,11 @@ use crate::worker::Shared;
 /// no difference.
 pub(crate) async fn listen(shared: Arc<Shared>, hears: CancellationToken) {
     let exchange = format!("{}.pidbox", shared.app.settings().control_exchange);
-    let mut commands = shared.beside.subscribe(&exchange, "");
+    let mut commands = match shared.beside.subscribe(&exchange, "").await {
+        Ok(commands) => commands,
+        Err(error) => return tracing::error!(%error, "cannot hear commands"),
+    };
+    hears.cancel();
     let begun = commands.begun();
     loop {
         tokio::select! {
@@ -25,12 +29,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, hears: CancellationToken) {
                 Some(notice) => receive(&shared, &notice),
                 None => return,
             },
-            () = begun.notified() => {
-                match hears.is_cancelled() {
-                    true => catch_up(&shared),
-                    false => hears.cancel(),
-                }
-            }
+            () = begun.notified() => catch_up(&shared),
         }
     }
 }

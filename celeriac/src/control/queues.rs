@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::broker::{Binding, Broadcast};
-use crate::client::queue_table::Queue;
+use crate::broker::Binding;
+use crate::broker::Queue;
 use crate::config::ExchangeType;
 use crate::worker::Shared;
 
@@ -85,7 +85,7 @@ fn binding_as_dict(binding: &Binding) -> Value {
 }
 
 /// As `kombu.common.Broadcast.as_dict`.
-fn broadcast_as_dict(broadcast: &Broadcast, alias: Option<&Arc<str>>) -> Value {
+fn broadcast_as_dict(broadcast: &Binding, alias: Option<&Arc<str>>) -> Value {
     let exchange = exchange_as_dict(&broadcast.exchange, ExchangeType::Fanout);
     let mut queue = as_dict(&broadcast.queue, exchange, &broadcast.routing_key);
     queue["auto_delete"] = true.into();

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::TaskEvent;
 use super::event::Event;
 use super::task::About;
-use crate::broker::{Notice, Transport};
+use crate::broker::{Broker, Notice};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::message::{Serializer, json};
@@ -34,7 +34,7 @@ struct Inner {
     hostname: Arc<str>,
     exchange: String,
     clock: Clock,
-    transport: Arc<dyn Transport>,
+    broker: Arc<dyn Broker>,
     /// Whether what becomes of tasks is told.
     tasks: AtomicBool,
     /// Events that have been told.
@@ -98,7 +98,7 @@ impl Batch {
 impl Dispatcher {
     /// Sends events of the worker `hostname`. `tasks`: those of tasks, too.
     pub fn new(
-        transport: Arc<dyn Transport>,
+        broker: Arc<dyn Broker>,
         clock: Clock,
         hostname: Arc<str>,
         exchange: &str,
@@ -108,7 +108,7 @@ impl Dispatcher {
             hostname,
             exchange: exchange.to_owned(),
             clock,
-            transport,
+            broker,
             tasks: AtomicBool::new(tasks),
             told: Arc::default(),
             buffer: Mutex::default(),
@@ -155,7 +155,7 @@ impl Dispatcher {
         inner.told.fetch_add(1, Ordering::Relaxed);
         let event = Event::new(kind, &inner.hostname, inner.clock.forward(), fields);
         let notice = self.notice(kind, json::to_vec(&event)?);
-        inner.transport.broadcast(&[notice]).await?;
+        inner.broker.broadcast(&[notice]).await?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Dispatcher {
         }
         let notice = |batch: &Batch| self.notice("task.multi", batch.body());
         let notices: Vec<Notice> = batches.iter().map(notice).collect();
-        let sent = self.0.transport.broadcast(&notices).await;
+        let sent = self.0.broker.broadcast(&notices).await;
         match &sent {
             Err(error) if error.passes() => self.0.buffer().put_back(batches),
             Err(error) => tracing::warn!(%error, "events are lost: the broker does not take them"),

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
-use crate::broker::{Binding, Outgoing, Transport};
+use crate::broker::{Binding, Broker, Outgoing};
 use crate::canvas::new_id;
 use crate::config::ExchangeType;
 use crate::durable::{parent, write};
@@ -31,7 +31,7 @@ use crate::message::Message;
 /// Celery's `PersistentScheduler`, with JSON for its shelve.
 pub struct FileStore {
     path: PathBuf,
-    transport: Arc<dyn Transport>,
+    broker: Arc<dyn Broker>,
     /// There while this beat leads.
     reign: Mutex<Option<Reign>>,
 }
@@ -48,7 +48,7 @@ struct Reign {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 struct Document {
-    /// Tells this file from all others, for [`Transport::publish_once`].
+    /// Tells this file from all others, for [`Journal`](crate::broker::Journal).
     journal: String,
     /// Counts what has been in the outbox.
     number: u64,
@@ -83,11 +83,11 @@ struct Letter {
 }
 
 impl FileStore {
-    /// The store at `path`; what is due goes to `transport`.
-    pub fn new(path: impl Into<PathBuf>, transport: Arc<dyn Transport>) -> Self {
+    /// The store at `path`; what is due goes to `broker`.
+    pub fn new(path: impl Into<PathBuf>, broker: Arc<dyn Broker>) -> Self {
         Self {
             path: path.into(),
-            transport,
+            broker,
             reign: Mutex::default(),
         }
     }
@@ -176,6 +176,19 @@ impl FileStore {
         write(&path, &changes)
     }
 
+    /// Publishes what has this number: once, if the broker remembers numbers.
+    async fn publish(
+        &self,
+        messages: &[Outgoing],
+        journal: &str,
+        number: u64,
+    ) -> Result<(), Error> {
+        match self.broker.journal() {
+            Some(journals) => journals.publish_once(messages, journal, number).await,
+            None => self.broker.publish(messages).await,
+        }
+    }
+
     /// Publishes what is in the outbox, and empties it.
     async fn deliver(&self, lead: &Lead) -> Result<bool, Error> {
         let document = match &*self.reign() {
@@ -186,9 +199,7 @@ impl FileStore {
             return Ok(true);
         }
         let messages: Vec<Outgoing> = document.outbox.into_iter().map(Outgoing::from).collect();
-        let publish = self
-            .transport
-            .publish_once(&messages, &document.journal, document.number);
+        let publish = self.publish(&messages, &document.journal, document.number);
         match publish.await {
             Ok(()) => {}
             Err(error) if error.passes() => return Err(error),
@@ -214,7 +225,7 @@ impl FileStore {
         let (journal, before) = place;
         for (number, message) in (before + 1..).zip(messages) {
             let one = std::slice::from_ref(message);
-            match self.transport.publish_once(one, &journal, number).await {
+            match self.publish(one, &journal, number).await {
                 Err(error) if error.passes() => return Err(error),
                 Err(error) => {
                     let headers = &message.message.headers;
@@ -359,7 +370,7 @@ mod tests {
     fn store(directory: &Path) -> Result<FileStore, Error> {
         let app = App::new(Settings::default())?;
         let path = directory.join("beat/state.json");
-        Ok(FileStore::new(path, Arc::clone(app.transport())))
+        Ok(FileStore::new(path, Arc::clone(app.broker())))
     }
 
     fn turn(before: Option<&History>, total_run_count: u64) -> Turn {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::outage::Outage;
 use super::{Shared, life};
-use crate::broker::Delivery;
+use crate::broker::{Delivery, Leases};
 use crate::control;
 use crate::error::Error;
 
@@ -32,7 +32,7 @@ pub(super) async fn connect(shared: &Shared) -> Result<(), Error> {
     let queues = shared.queues.names();
     loop {
         let connected = tokio::select! {
-            connected = declare(shared, &queues) => connected,
+            connected = subscribe(shared, &queues) => connected,
             () = shared.shutdown.warm() => return Ok(()),
         };
         let Err(error) = connected else {
@@ -52,15 +52,15 @@ pub(super) async fn connect(shared: &Shared) -> Result<(), Error> {
 pub(super) async fn consume(shared: &Arc<Shared>) -> Result<(), Error> {
     let mut outage = Outage::of_none();
     let mut fetched_once = false;
-    let mut declared = false;
+    let mut subscribed = false;
     let mut queues = shared.queues.watch();
     while !shared.shutdown.is_warm() {
         let names = queues.borrow_and_update().clone();
         let fetched = tokio::select! {
-            fetched = fetch(shared, &names, &mut declared) => fetched,
+            fetched = fetch(shared, &names, &mut subscribed) => fetched,
             // A fetch that is dropped puts back what it has taken.
             Ok(()) = queues.changed() => {
-                declared = false;
+                subscribed = false;
                 continue;
             }
             () = shared.shutdown.warm() => return Ok(()),
@@ -77,7 +77,7 @@ pub(super) async fn consume(shared: &Arc<Shared>) -> Result<(), Error> {
             // What does not pass by itself at the start is for people to mend.
             Err(error) if !fetched_once && !error.passes() => return Err(error),
             Err(error) => {
-                declared = false;
+                subscribed = false;
                 outage.wait(shared, error).await?;
             }
         }
@@ -85,26 +85,21 @@ pub(super) async fn consume(shared: &Arc<Shared>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the queues known, and has broadcasts fill their own.
-async fn declare(shared: &Shared, queues: &[Arc<str>]) -> Result<(), Error> {
-    let (queues, broadcasts) = shared.queues.broadcasts.part(queues);
-    let transport = shared.app.transport();
-    let queues = queues.iter().map(|queue| shared.queues.get(queue));
-    let bindings = queues.flat_map(|queue| queue.bindings().cloned().collect::<Vec<_>>());
-    transport.declare(&bindings.collect::<Vec<_>>()).await?;
-    transport.hear(&broadcasts).await
+/// Consumes from these queues from now on.
+async fn subscribe(shared: &Shared, queues: &[Arc<str>]) -> Result<(), Error> {
+    let queues: Vec<_> = queues.iter().map(|name| shared.queues.get(name)).collect();
+    shared.consumer.subscribe(&queues).await
 }
 
 /// Waits for room and then for messages that fill it.
 async fn fetch(
     shared: &Shared,
     queues: &[Arc<str>],
-    declared: &mut bool,
+    subscribed: &mut bool,
 ) -> Result<(Vec<Delivery>, OwnedSemaphorePermit), Error> {
-    let transport = shared.app.transport();
-    if !*declared {
-        declare(shared, queues).await?;
-        *declared = true;
+    if !*subscribed {
+        subscribe(shared, queues).await?;
+        *subscribed = true;
     }
     if queues.is_empty() {
         // Until remote control names one.
@@ -112,9 +107,8 @@ async fn fetch(
     }
     let room = shared.pool.room().await;
     let _fetching = shared.link.fetching();
-    let deliveries = transport
-        .fetch(queues, room.num_permits(), PATIENCE)
-        .await?;
+    let consumer = &shared.consumer;
+    let deliveries = consumer.next(room.num_permits(), PATIENCE).await?;
     Ok((deliveries, room))
 }
 
@@ -154,14 +148,13 @@ fn catch_up(shared: &Arc<Shared>) {
 }
 
 /// Keeps what is held, until aborted.
-pub(super) async fn tend(shared: Arc<Shared>) {
-    let transport = &shared.beside;
+pub(super) async fn tend(shared: Arc<Shared>, leases: Arc<dyn Leases>) {
     let mut tended = true;
     loop {
-        let renewed = transport.tend(&shared.nodename).await;
+        let renewed = leases.tend().await;
         shared.link.set_tended(renewed.is_ok());
         let before = std::mem::replace(&mut tended, renewed.is_ok());
-        let interval = transport.tend_interval();
+        let interval = leases.tend_interval();
         match renewed {
             Ok(()) => sleep(interval).await,
             Err(error) => {
@@ -177,23 +170,22 @@ pub(super) async fn tend(shared: Arc<Shared>) {
 }
 
 /// Brings back what others lost, until aborted.
-pub(super) async fn recover(shared: Arc<Shared>) {
-    let transport = &shared.beside;
+pub(super) async fn recover(leases: Arc<dyn Leases>) {
     loop {
-        if let Err(error) = transport.recover().await {
+        if let Err(error) = leases.recover().await {
             tracing::warn!(%error, "cannot restore what others held");
         }
-        sleep(transport.recover_interval()).await;
+        sleep(leases.recover_interval()).await;
     }
 }
 
 /// Gives back what is still held.
 pub(super) async fn leave(shared: &Shared) {
-    let transport = shared.app.transport();
-    let held = transport.held();
+    let consumer = &shared.consumer;
+    let held = consumer.held();
     let reason = match shared.is_broker_lost() {
         true => "the broker is gone".to_owned(),
-        false => match tokio::time::timeout(FAREWELL, transport.leave()).await {
+        false => match tokio::time::timeout(FAREWELL, consumer.leave()).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the broker is too slow".to_owned(),

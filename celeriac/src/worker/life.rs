@@ -251,11 +251,11 @@ impl<'a> Arrival<'a> {
 
     /// Ends it here if it is not held any more: another worker runs it.
     async fn if_still_held(&self) -> Option<()> {
-        let transport = self.shared.app.transport();
+        let consumer = &self.shared.consumer;
         loop {
-            match transport.begin(&self.delivery.tag) {
+            match consumer.begin(&self.delivery.tag) {
                 Some(held) => return held.then_some(()),
-                None => self.unless_stopped(transport.sure()).await?,
+                None => self.unless_stopped(consumer.sure()).await?,
             }
         }
     }

@@ -333,7 +333,7 @@ impl Worker {
     pub async fn purge(&self) -> Result<u64, Error> {
         let queues = self.consumed()?;
         let queues = queues.names();
-        self.app.transport().purge(&queues).await
+        self.app.broker().purge(&queues).await
     }
 
     /// The queues that it consumes.

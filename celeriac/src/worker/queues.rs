@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::broker::{Binding, Broadcast};
-use crate::client::queue_table::{Queue, QueueTable};
+use crate::broker::Binding;
+use crate::broker::Queue;
+use crate::client::queue_table::QueueTable;
 use crate::config::ExchangeType;
 
 /// The names of queues, in the order in which they were named.
@@ -28,14 +29,14 @@ pub(super) fn direct(nodename: &str) -> Binding {
 /// The broadcasts that `task_queues` names, by their names there, each with the
 /// queue that this worker has for it.
 #[derive(Clone)]
-pub(crate) struct Broadcasts(Vec<(Arc<str>, Broadcast)>);
+pub(crate) struct Broadcasts(Vec<(Arc<str>, Binding)>);
 
 impl Broadcasts {
     pub fn of(table: &QueueTable) -> Self {
         let named = table.queues().filter_map(|queue| queue.main.as_ref());
         let named = named.filter(|bound| bound.exchange_type == ExchangeType::Fanout);
         let broadcast = |bound: &Binding| {
-            let broadcast = Broadcast::new(&bound.exchange, &bound.routing_key);
+            let broadcast = Binding::broadcast(&bound.exchange, &bound.routing_key);
             (Arc::clone(&bound.queue), broadcast)
         };
         Self(named.map(broadcast).collect())
@@ -53,26 +54,16 @@ impl Broadcasts {
     }
 
     /// The broadcast that fills this queue, if one does.
-    pub fn filling(&self, queue: &str) -> Option<&Broadcast> {
+    pub fn filling(&self, queue: &str) -> Option<&Binding> {
         let mut broadcasts = self.0.iter().map(|(_, broadcast)| broadcast);
         broadcasts.find(|broadcast| *broadcast.queue == *queue)
     }
 
     /// The name that `task_queues` has for it.
-    pub fn alias(&self, broadcast: &Broadcast) -> Option<&Arc<str>> {
+    pub fn alias(&self, broadcast: &Binding) -> Option<&Arc<str>> {
         let mut named = self.0.iter();
         let found = named.find(|(_, known)| known.queue == broadcast.queue);
         found.map(|(name, _)| name)
-    }
-
-    /// The queues that are no broadcast's, and the broadcasts of the others.
-    pub fn part(&self, queues: &[Arc<str>]) -> (Vec<Arc<str>>, Vec<Broadcast>) {
-        let plain = |queue: &&Arc<str>| self.filling(queue).is_none();
-        let broadcasts = queues.iter().filter_map(|queue| self.filling(queue));
-        (
-            queues.iter().filter(plain).cloned().collect(),
-            broadcasts.cloned().collect(),
-        )
     }
 }
 
@@ -109,6 +100,9 @@ impl Queues {
 
     /// A queue, with what brings it its messages.
     pub fn get(&self, name: &Arc<str>) -> Queue {
+        if let Some(broadcast) = self.broadcasts.filling(name) {
+            return Queue::of(broadcast.clone());
+        }
         let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
         match (self.table.get(name), bindings.get(name)) {
             (Some(named), _) => named.clone(),

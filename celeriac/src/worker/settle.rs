@@ -15,7 +15,7 @@ use super::insist::{Undone, insist, insist_on_result};
 use super::limits::Limits;
 use super::outcome::{Outcome, Revocation, rejection};
 use super::tuning::Tuning;
-use crate::broker::{Delivery, Outgoing, Tag};
+use crate::broker::{Delivery, Outgoing, Settled, Tag};
 use crate::canvas::{Options, Promises, Signature};
 use crate::client::lay_over;
 use crate::client::sending::Sending;
@@ -598,12 +598,18 @@ impl<'a> Settlement<'a> {
     }
 
     pub async fn ack(&self) -> Result<(), Undone> {
-        let (transport, tag) = (self.shared.app.transport(), &self.delivery.tag);
-        let acknowledged = insist(self.shared, "acknowledge", || transport.ack(tag)).await;
-        self.or_log("be acknowledged", acknowledged).map(drop)
+        let (consumer, tag) = (&self.shared.consumer, &self.delivery.tag);
+        let settled = insist(self.shared, "acknowledge", || consumer.ack(tag)).await;
+        if matches!(settled, Ok(Settled::Lost)) {
+            let headers = self.request().headers();
+            let (task, id) = (headers.shown(), &headers.id);
+            tracing::warn!(
+                "Task {task}[{id}] was given to another worker while it ran; it may run twice"
+            );
+        }
+        self.or_log("be acknowledged", settled.map(drop)).map(drop)
     }
 
-    /// Whether its message is still this worker's; `None` if it is not known.
     fn log(&self, how: fmt::Arguments<'_>) {
         let headers = self.request().headers();
         tracing::info!("Task {}[{}] {how}", headers.shown(), headers.id);
@@ -636,13 +642,14 @@ pub(super) async fn store(shared: &Shared, meta: &TaskMeta) -> Result<(), Undone
 /// Puts a message back into its queue. One that cannot be put back stays
 /// unacknowledged.
 pub(super) async fn requeue(shared: &Shared, tag: &Tag) -> Result<(), Undone> {
-    let transport = shared.app.transport();
-    match insist(shared, "requeue", || transport.requeue(tag)).await {
+    let consumer = &shared.consumer;
+    match insist(shared, "requeue", || consumer.requeue(tag)).await {
         Err(Undone::Lasts(error)) => {
             tracing::error!(%error, tag = &**tag, "a message cannot go back to its queue; it is left as it is");
             Ok(())
         }
-        back => back,
+        // One that was lost goes to another anyway.
+        back => back.map(drop),
     }
 }
 
@@ -650,10 +657,8 @@ pub(super) async fn requeue(shared: &Shared, tag: &Tag) -> Result<(), Undone> {
 /// stays unacknowledged.
 pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), Undone> {
     shared.metrics.dead_letters.inc();
-    let transport = shared.app.transport();
-    let buried = insist(shared, "dead-letter", || {
-        transport.dead_letter(delivery, reason)
-    });
+    let consumer = &shared.consumer;
+    let buried = insist(shared, "dead-letter", || consumer.bury(delivery, reason));
     match buried.await {
         Err(Undone::Lasts(error)) => {
             tracing::error!(
@@ -663,6 +668,6 @@ pub(super) async fn bury(shared: &Shared, delivery: &Delivery, reason: &str) -> 
             );
             Ok(())
         }
-        buried => buried,
+        buried => buried.map(drop),
     }
 }

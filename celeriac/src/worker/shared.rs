@@ -21,7 +21,7 @@ use super::revoked::Revoked;
 use super::services::Services;
 use super::tuning::Tunings;
 use super::{Worker, consumer, heartbeat, insist};
-use crate::broker::Transport;
+use crate::broker::{Broker, Consumer, Leases};
 use crate::client::App;
 use crate::control::{self, Elections, Samples};
 use crate::error::Error;
@@ -46,8 +46,12 @@ pub(crate) struct Society {
 /// What the parts of a running worker share.
 pub(crate) struct Shared {
     pub app: App,
-    /// The transport for what goes on beside the messages.
-    pub beside: Arc<dyn Transport>,
+    /// Takes messages, and settles them.
+    pub(super) consumer: Arc<dyn Consumer>,
+    /// Keeps what it holds, if that has to be renewed.
+    leases: Option<Arc<dyn Leases>>,
+    /// The broker for what goes on beside the messages.
+    pub beside: Arc<dyn Broker>,
     pub tasks: Arc<Tasks>,
     pub(super) states: Arc<States>,
     pub queues: Queues,
@@ -93,7 +97,8 @@ impl Worker {
     /// it is.
     pub(crate) fn share(self, index: usize, shutdown: Shutdown) -> Result<Shared, Error> {
         let queues = self.consumed()?;
-        let beside = self.app.transport().apart()?;
+        let beside = self.app.broker().detached()?;
+        let consumer = self.app.broker().consumer(&self.nodename)?;
         let settings = self.app.settings();
         let held = settings.worker_eta_task_limit.unwrap_or(usize::MAX);
         let size = self
@@ -114,6 +119,8 @@ impl Worker {
             self.task_events,
         );
         Ok(Shared {
+            leases: consumer.leases()?,
+            consumer,
             beside,
             tunings: Tunings::new(&self.tasks, settings),
             metrics: Metrics::new(self.tasks.keys(), events.told()),
@@ -164,8 +171,13 @@ impl Shared {
 
     /// Starts what goes on beside the messages.
     pub(super) fn serve(self: &Arc<Self>, services: &mut Services) {
-        services.spawn(consumer::tend(Arc::clone(self)));
-        services.spawn(consumer::recover(Arc::clone(self)));
+        match &self.leases {
+            Some(leases) => {
+                services.spawn(consumer::tend(Arc::clone(self), Arc::clone(leases)));
+                services.spawn(consumer::recover(Arc::clone(leases)));
+            }
+            None => self.link.set_tended(true),
+        }
         let shared = Arc::clone(self);
         services.spawn(async move { presence::watch(&shared).await });
         let shared = Arc::clone(self);

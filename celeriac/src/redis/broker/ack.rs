@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Tag;
 use super::keys::Keys;
+use crate::broker::Tag;
 use crate::error::Fault;
 use crate::redis::batcher::Batched;
 use crate::redis::link::Connection;

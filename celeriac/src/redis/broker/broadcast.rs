@@ -19,10 +19,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::RedisBroker;
+use super::consumer::RedisConsumer;
 use super::fanout::listen;
 use super::keys::Keys;
-use crate::broker::Broadcast;
+use crate::broker::Binding;
 use crate::error::Error;
 use crate::redis::link::{Connection, Server};
 use crate::redis::wire;
@@ -33,13 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A broadcast that fills its queue.
 pub(super) struct Heard {
-    broadcast: Broadcast,
+    broadcast: Binding,
     relay: AbortOnDropHandle<()>,
 }
 
-impl RedisBroker {
-    /// As [`Transport::hear`](crate::broker::Transport::hear).
-    pub(super) async fn hear_only(&self, wanted: &[Broadcast]) -> Result<(), Error> {
+impl RedisConsumer {
+    /// As [`Consumer::subscribe`](crate::broker::Consumer::subscribe), of broadcasts.
+    pub(super) async fn hear_only(&self, wanted: &[Binding]) -> Result<(), Error> {
         let mut heard = self.own.heard.lock().await;
         let unwanted = |heard: &&mut Heard| !wanted.contains(&heard.broadcast);
         for Heard { broadcast, relay } in heard.values_mut().filter(unwanted) {
@@ -85,7 +85,7 @@ impl RedisBroker {
         Ok(self.connection().del(key).await?)
     }
 
-    async fn bind(&self, broadcasts: &[Broadcast]) -> Result<(), Error> {
+    async fn bind(&self, broadcasts: &[Binding]) -> Result<(), Error> {
         if broadcasts.is_empty() {
             return Ok(());
         }
@@ -104,7 +104,7 @@ impl RedisBroker {
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 
-    async fn unbind(&self, broadcast: &Broadcast) -> Result<(), Error> {
+    async fn unbind(&self, broadcast: &Binding) -> Result<(), Error> {
         let mut pipeline = ::redis::pipe();
         self.for_tables(broadcast, |table, member| {
             pipeline.srem(table, member).ignore();
@@ -115,7 +115,7 @@ impl RedisBroker {
         Ok(pipeline.exec_async(&mut self.connection()).await?)
     }
 
-    fn for_tables(&self, broadcast: &Broadcast, mut change: impl FnMut(String, &str)) {
+    fn for_tables(&self, broadcast: &Binding, mut change: impl FnMut(String, &str)) {
         let member = self.keys.binding(&broadcast.routing_key, &broadcast.queue);
         for table in self.keys.binding_tables(&broadcast.exchange) {
             change(table, &member);
@@ -123,7 +123,7 @@ impl RedisBroker {
     }
 
     /// Starts to fill a broadcast's queue.
-    async fn relay(&self, broadcast: &Broadcast) -> AbortOnDropHandle<()> {
+    async fn relay(&self, broadcast: &Binding) -> AbortOnDropHandle<()> {
         let (exchange, key) = (&broadcast.exchange, &broadcast.routing_key);
         let channel = self.keys.channel(exchange, &key.replace('#', "*"));
         let relay = Relay {

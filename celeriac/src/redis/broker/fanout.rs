@@ -125,7 +125,7 @@ impl Fanout for RedisBroker {
         Ok(heard.last().copied())
     }
 
-    fn subscribe(&self, exchange: &str, routing_key: &str) -> Subscription {
+    async fn subscribe(&self, exchange: &str, routing_key: &str) -> Result<Subscription, Error> {
         let channel = self.keys.channel(exchange, &routing_key.replace('#', "*"));
         let (subscription, listener, end) = Subscription::new();
         let (server, begun) = (self.server.clone(), subscription.begun());
@@ -134,7 +134,8 @@ impl Fanout for RedisBroker {
             end.run_until_cancelled(listen(server, channel, &begun, hear))
                 .await;
         });
-        subscription
+        subscription.begun().notified().await;
+        Ok(subscription)
     }
 
     async fn reply(&self, reply: &Notice, expires: Duration) -> Result<(), Error> {

@@ -11,9 +11,10 @@ use std::time::Duration;
 use redis::Script;
 use tokio::time::Instant;
 
+use super::consumer::{Own, RedisConsumer};
 use super::keys::Keys;
 use super::watch::Watch;
-use super::{Delivery, Own, RedisBroker};
+use crate::broker::Delivery;
 use crate::error::Error;
 use crate::redis::wire::Payload;
 
@@ -113,7 +114,7 @@ pub(super) enum Fetched {
 }
 
 impl Fetcher {
-    pub async fn connect(transport: &RedisBroker) -> Result<Self, Error> {
+    pub async fn connect(transport: &RedisConsumer) -> Result<Self, Error> {
         Ok(Self {
             watch: Watch::open(&transport.server).await?,
             keys: transport.keys.clone(),
@@ -129,7 +130,7 @@ impl Fetcher {
         self.number = number;
     }
 
-    /// As [`Transport::fetch`](crate::broker::Transport::fetch).
+    /// As [`Consumer::next`](crate::broker::Consumer::next).
     pub async fn fetch(
         &mut self,
         queues: &[Arc<str>],

@@ -35,7 +35,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
-use super::Tag;
+use crate::broker::Tag;
 
 /// How far a delivery has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +105,17 @@ impl Held {
 
     /// It is about to be settled: the broker may know it no more.
     pub fn settle(&self, tag: &Tag) {
-        if let Some(stage) = self.stages().get_mut(tag) {
+        if let Some(stage) = self.stages().get_mut(tag)
+            && *stage != Stage::Taken
+        {
             *stage = Stage::Settling;
         }
     }
 
-    pub fn remove(&self, tag: &Tag) {
-        self.stages().remove(tag);
+    /// It is settled; whether it was held until then, as far as is known.
+    pub fn remove(&self, tag: &Tag) -> bool {
+        let stage = self.stages().remove(tag);
+        stage.is_none_or(|stage| stage != Stage::Taken)
     }
 
     pub fn clear(&self) {

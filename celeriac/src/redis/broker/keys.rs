@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::broker::{Binding, Broadcast, Outgoing};
+use crate::broker::{Binding, Outgoing};
 use crate::config::{ExchangeType, QueueOrder, TransportOptions};
 use crate::redis::link::Server;
 
@@ -172,7 +172,7 @@ impl Keys {
     }
 
     /// A broadcast, as it is noted there.
-    pub fn note(broadcast: &Broadcast) -> String {
+    pub fn note(broadcast: &Binding) -> String {
         let parts = [
             &broadcast.exchange,
             &broadcast.routing_key,
@@ -182,9 +182,10 @@ impl Keys {
     }
 
     /// The broadcast of a note.
-    pub fn noted(note: &str) -> Option<Broadcast> {
+    pub fn noted(note: &str) -> Option<Binding> {
         let mut parts = note.split(NOTE_SEPARATOR).map(Into::into);
-        Some(Broadcast {
+        Some(Binding {
+            exchange_type: ExchangeType::Fanout,
             exchange: parts.next()?,
             routing_key: parts.next()?,
             queue: parts.next()?,

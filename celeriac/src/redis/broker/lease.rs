@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use redis::Script;
 
+use super::consumer::RedisConsumer;
 use super::held::{self, Losses};
-use super::{RedisBroker, Tag};
+use crate::broker::Tag;
 use crate::error::Error;
 
 /// Tags in one script; Lua's `unpack` has its bounds.
@@ -88,7 +89,7 @@ return 1
     )
 });
 
-impl RedisBroker {
+impl RedisConsumer {
     /// Renews the lease and the times of what is held, and learns what is held
     /// no more.
     pub(super) async fn renew(&self) -> Result<(), Error> {
@@ -125,7 +126,7 @@ impl RedisBroker {
             .key(keys.unacked())
             .key(keys.unacked_index())
             .key(keys.known(&own.worker));
-        call.arg(&own.worker).arg(own.nodename());
+        call.arg(&own.worker).arg(&own.nodename);
         call.arg(self.lease().as_millis() as u64);
         call.arg(number).arg(REMEMBERED);
         for tag in tags {

@@ -15,9 +15,10 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Script};
 
+use super::consumer::RedisConsumer;
 use super::fetch::Fetcher;
-use super::{Delivery, RedisBroker, Tag, held};
-use crate::broker::Transport;
+use super::{RedisBroker, held};
+use crate::broker::{Binding, Consumer, Delivery, Leases, Queue, Tag};
 use crate::config::Settings;
 use crate::redis::link::RedisOfTest;
 
@@ -122,7 +123,7 @@ fn settings(redis: &RedisOfTest) -> Settings {
 
 /// A worker, one step at a time.
 struct Worker {
-    transport: RedisBroker,
+    consumer: RedisConsumer,
     paused: bool,
     waiting: Vec<Delivery>,
     running: Vec<Delivery>,
@@ -203,10 +204,13 @@ impl World {
 
     async fn start(&mut self, place: usize) -> Outcome {
         if self.workers[place].is_none() {
-            let transport = RedisBroker::new(&self.settings).map_err(broken)?;
-            let _ = transport.tend("node").await;
+            let broker = RedisBroker::new(&self.settings).map_err(broken)?;
+            let consumer = RedisConsumer::new(&broker, "node");
+            let _ = consumer.tend().await;
+            let queue = Queue::of(Binding::own(&self.queue));
+            let _ = consumer.subscribe(&[queue]).await;
             self.workers[place] = Some(Worker {
-                transport,
+                consumer,
                 paused: false,
                 waiting: Vec::new(),
                 running: Vec::new(),
@@ -245,7 +249,7 @@ impl World {
                     && let Some(delivery) = worker.waiting.pop()
                 {
                     for _ in 0..times {
-                        let _ = worker.transport.requeue(&delivery.tag).await;
+                        let _ = worker.consumer.requeue(&delivery.tag).await;
                     }
                 }
             }
@@ -299,11 +303,10 @@ impl World {
     }
 
     async fn fetch(&mut self, place: usize, max: usize) -> Outcome {
-        let queues = [Arc::clone(&self.queue)];
         let Some(worker) = self.awake(place) else {
             return Ok(());
         };
-        let fetched = worker.transport.fetch(&queues, max, Duration::ZERO).await;
+        let fetched = worker.consumer.next(max, Duration::ZERO).await;
         let fetched = fetched.unwrap_or_default();
         worker.waiting.extend(fetched.iter().cloned());
         for delivery in fetched {
@@ -316,27 +319,27 @@ impl World {
         Ok(())
     }
 
-    /// As [`Transport::fetch`] when the connection fails before the answer.
+    /// As [`Consumer::next`] when the connection fails before the answer.
     async fn fetch_in_vain(&mut self, place: usize, max: usize) {
         let queues = [Arc::clone(&self.queue)];
         let Some(worker) = self.awake(place) else {
             return;
         };
-        let transport = &worker.transport;
-        let mut slot = transport.own.fetcher.lock().await;
+        let consumer = &worker.consumer;
+        let mut slot = consumer.own.fetcher.lock().await;
         let fetcher = match slot.take() {
             Some(fetcher) => Ok(fetcher),
-            None => transport.fetcher().await,
+            None => consumer.fetcher().await,
         };
         if let Ok(mut fetcher) = fetcher {
-            let fetched = transport.fetch_with(&mut fetcher, &queues, max, Duration::ZERO);
+            let fetched = consumer.fetch_with(&mut fetcher, &queues, max, Duration::ZERO);
             let _ = fetched.await;
         }
     }
 
     async fn give_up(&mut self, place: usize) {
         if let Some(worker) = self.awake(place) {
-            let own = &worker.transport.own;
+            let own = &worker.consumer.own;
             let given_up = own.fetcher.lock().await.take();
             let turn = own.turn();
             own.unswept.store(true, Ordering::Relaxed);
@@ -371,7 +374,7 @@ impl World {
             return Ok(());
         };
         let delivery = worker.waiting.remove(0);
-        match worker.transport.begin(&delivery.tag) {
+        match worker.consumer.begin(&delivery.tag) {
             None => worker.waiting.insert(0, delivery),
             Some(false) => {}
             Some(true) => {
@@ -402,10 +405,10 @@ impl World {
             return Ok(());
         };
         let delivery = worker.running.remove(0);
-        let transport = &worker.transport;
+        let consumer = &worker.consumer;
         let mut answered = false;
         for _ in 0..times {
-            answered |= transport.ack(&delivery.tag).await.is_ok();
+            answered |= consumer.ack(&delivery.tag).await.is_ok();
         }
         let id = id_of(&delivery.content.bytes());
         let held: bool = self
@@ -435,12 +438,7 @@ impl World {
         let Some(delivery) = worker.waiting.pop() else {
             return Ok(());
         };
-        if worker
-            .transport
-            .dead_letter(&delivery, "why")
-            .await
-            .is_err()
-        {
+        if worker.consumer.bury(&delivery, "why").await.is_err() {
             worker.waiting.push(delivery);
         } else if !self
             .location()
@@ -454,7 +452,7 @@ impl World {
 
     async fn tend(&mut self, place: usize) {
         if let Some(worker) = self.awake(place) {
-            let _ = worker.transport.tend("node").await;
+            let _ = worker.consumer.tend().await;
         }
     }
 
@@ -486,7 +484,7 @@ impl World {
             }
         }
         if let Some(worker) = self.awake(place)
-            && worker.transport.leave().await.is_ok()
+            && worker.consumer.leave().await.is_ok()
         {
             self.workers[place] = None;
         }
@@ -542,7 +540,7 @@ impl World {
     fn sure_of(&self) -> Vec<Tag> {
         let workers = self.workers.iter().flatten();
         let awake = workers.filter(|worker| !worker.paused);
-        let own = awake.map(|worker| &worker.transport.own);
+        let own = awake.map(|worker| &worker.consumer.own);
         let sure = own.filter(|own| own.sureness.is_there());
         sure.flat_map(|own| own.held.tags()).collect()
     }
@@ -557,7 +555,7 @@ impl World {
 
     async fn recover(&mut self, place: usize) {
         if let Some(worker) = self.awake(place) {
-            let _ = worker.transport.recover().await;
+            let _ = worker.consumer.recover().await;
         }
     }
 
@@ -617,7 +615,7 @@ impl World {
         let held: HashSet<String> = held.into_iter().collect();
         prop_assert_eq!(&held, &index.into_iter().collect());
         for worker in self.workers.iter().flatten() {
-            let own = &worker.transport.own;
+            let own = &worker.consumer.own;
             if own.sureness.is_there() {
                 for tag in own.held.tags() {
                     let there = held.contains(&*tag) || worker.is_done_with(&tag);
@@ -740,14 +738,14 @@ async fn what_redis_has_lost_runs_where_it_is_held() -> Outcome {
         prop_assert_eq!(tags.len(), 1);
         let flushed = redis::cmd("FLUSHALL").exec_async(&mut world.redis).await;
         flushed.map_err(broken)?;
-        let number = *worker.transport.own.renewing.lock().await;
+        let number = *worker.consumer.own.renewing.lock().await;
         for _ in 0..lost_answers {
-            let renewed = worker.transport.renew_some(number, &tags).await;
+            let renewed = worker.consumer.renew_some(number, &tags).await;
             prop_assert_eq!(renewed.map_err(broken)?, (true, tags.clone()));
         }
         for _ in 0..2 {
-            worker.transport.tend("node").await.map_err(broken)?;
-            prop_assert_eq!(worker.transport.begin(&tags[0]), Some(true));
+            worker.consumer.tend().await.map_err(broken)?;
+            prop_assert_eq!(worker.consumer.begin(&tags[0]), Some(true));
         }
     }
     Ok(())

@@ -12,9 +12,11 @@ use std::sync::atomic::Ordering;
 
 use redis::{AsyncCommands, Script};
 
-use super::RedisBroker;
+use super::consumer::RedisConsumer;
+use super::keys::Keys;
 use super::settle::{Unless, age};
 use crate::error::Error;
+use crate::redis::link::Connection;
 
 /// kombu's `unacked_mutex_expire`, seconds.
 const MUTEX_EXPIRE: u64 = 300;
@@ -43,7 +45,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) 
     )
 });
 
-impl RedisBroker {
+impl RedisConsumer {
     /// Puts back what dead workers held, what nobody has refreshed for the
     /// visibility timeout, and what a fetcher took that was given up.
     pub(super) async fn bring_back(&self) -> Result<(), Error> {
@@ -71,25 +73,11 @@ impl RedisBroker {
         let mut look = redis::cmd("GETEX");
         look.arg(self.keys.lease(&self.own.worker));
         look.exec_async(&mut self.connection()).await?;
-        let leases = self.leases().await?.into_iter();
+        let leases = self.keys.leases(&self.connection).await?.into_iter();
         Ok(leases
             .filter(|(worker, node)| node.is_none() && *worker != self.own.worker)
             .map(|(worker, _)| worker)
             .collect())
-    }
-
-    /// Every worker there is or was, and the nodename in its lease if it lives.
-    pub(super) async fn leases(&self) -> Result<Vec<(String, Option<String>)>, Error> {
-        let workers: Vec<String> = self.connection().smembers(self.keys.workers()).await?;
-        if workers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = redis::pipe();
-        for worker in &workers {
-            pipeline.get(self.keys.lease(worker));
-        }
-        let nodes: Vec<Option<String>> = pipeline.query_async(&mut self.connection()).await?;
-        Ok(workers.into_iter().zip(nodes).collect())
     }
 
     /// Puts back all that a dead worker held, unless it lives after all.
@@ -203,5 +191,24 @@ fn or_stay(done: Result<(), Error>) -> Result<(), Error> {
 fn say_restored(worker: &str, count: usize) {
     if count > 0 {
         tracing::warn!(worker, "Restored {count} unacknowledged message(s).");
+    }
+}
+
+impl Keys {
+    /// Every worker there is or was, and the nodename in its lease if it lives.
+    pub async fn leases(
+        &self,
+        connection: &Connection,
+    ) -> Result<Vec<(String, Option<String>)>, Error> {
+        let workers: Vec<String> = connection.clone().smembers(self.workers()).await?;
+        if workers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        for worker in &workers {
+            pipeline.get(self.lease(worker));
+        }
+        let nodes: Vec<Option<String>> = pipeline.query_async(&mut connection.clone()).await?;
+        Ok(workers.into_iter().zip(nodes).collect())
     }
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use redis::{RedisError, Script, make_extension_error};
 
 use super::keys::Keys;
-use super::{Delivery, Tag};
 use crate::broker::DeadLetter;
+use crate::broker::{Delivery, Tag};
 use crate::error::{Error, Fault};
 use crate::redis::batcher::Batched;
 use crate::redis::link::Connection;

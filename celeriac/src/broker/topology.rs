@@ -1,0 +1,85 @@
+//! Queues, and what brings them their messages.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::ExchangeType;
+use crate::message::DeliveryMode;
+
+/// A queue, and what brings it its messages (`kombu.Queue`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The binding that senders go by who name the queue alone. One that lists
+    /// its bindings has none of this kind, and they reach it as it is.
+    pub main: Option<Binding>,
+    /// What brings it messages, too.
+    pub others: Vec<Binding>,
+    /// That of messages that name none.
+    pub delivery_mode: Option<DeliveryMode>,
+}
+
+impl Queue {
+    /// One that is bound once.
+    pub fn of(main: Binding) -> Self {
+        Self {
+            name: Arc::clone(&main.queue),
+            main: Some(main),
+            others: Vec::new(),
+            delivery_mode: None,
+        }
+    }
+
+    /// All that brings it messages.
+    pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.main.iter().chain(&self.others)
+    }
+
+    /// What its main exchange is.
+    pub fn exchange_type(&self) -> ExchangeType {
+        let main = self.main.as_ref();
+        main.map_or(ExchangeType::Direct, |bound| bound.exchange_type)
+    }
+}
+
+/// What brings a queue its messages, for those who send by exchange and routing
+/// key (`kombu.Queue`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Binding {
+    /// The queue's name.
+    pub queue: Arc<str>,
+    /// The exchange.
+    pub exchange: Arc<str>,
+    /// Whether the routing key is meant word for word (direct), or is a pattern
+    /// with `*` for a word and `#` for any (topic).
+    pub exchange_type: ExchangeType,
+    /// The routing key that a message needs.
+    pub routing_key: Arc<str>,
+}
+
+impl Binding {
+    /// To the direct exchange of the queue's own name, as Celery binds a queue
+    /// of which it knows nothing else.
+    pub fn own(queue: &Arc<str>) -> Self {
+        Self {
+            queue: Arc::clone(queue),
+            exchange: Arc::clone(queue),
+            exchange_type: ExchangeType::Direct,
+            routing_key: Arc::clone(queue),
+        }
+    }
+
+    /// To the fanout exchange of a broadcast, of a queue that nobody else has.
+    /// As `kombu.common.Broadcast`.
+    pub fn broadcast(exchange: &str, routing_key: &str) -> Self {
+        Self {
+            queue: format!("bcast.{}", Uuid::new_v4()).into(),
+            exchange: exchange.into(),
+            exchange_type: ExchangeType::Fanout,
+            routing_key: routing_key.into(),
+        }
+    }
+}
