@@ -58,6 +58,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The result backend, or the broker, is of a kind that cannot do this.
+    #[error("{url} cannot {what}")]
+    Unsupported {
+        /// Its address, without its password.
+        url: String,
+        /// What it would have to do.
+        what: &'static str,
+    },
     /// No result is kept.
     #[error("no result backend is configured (result_backend)")]
     NoResultBackend,

@@ -21,6 +21,8 @@
 //! | `log` | log lines as Celery writes them, or JSON (feature `log`) |
 //! | [`clock`] | the logical time that workers share |
 //! | [`error`] | what can go wrong |
+//! | [`memory`] | broker and results in the process |
+//! | [`testing`] | a worker in a test; what brokers and backends must do |
 //! | [`shutdown`] | how a process is told to end |
 //! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
 //! | `command` | a program with the options of `celery worker` (feature `command`) |
@@ -56,17 +58,19 @@ mod fault;
 mod glob;
 #[cfg(feature = "log")]
 pub mod log;
-mod memory;
+pub mod memory;
 pub mod message;
 pub mod nodename;
 pub mod pidfile;
 pub mod redis;
+mod resident;
 pub mod results;
 pub mod schedule;
 pub mod shutdown;
 mod stack;
 pub mod stubs;
 pub mod task;
+pub mod testing;
 pub mod trace;
 pub mod worker;
 

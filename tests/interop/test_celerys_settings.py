@@ -156,7 +156,7 @@ def test_a_variable_is_read_as_people_write_it(name):
 REFUSED = {
     "task_time_limit": ("30 * 60", "expected a number, found a text"),
     "beat_scheduler": ("django_celery_beat.schedulers:DatabaseScheduler", "`shared` (the broker)"),
-    "result_backend": ("django-db", "Celeriac keeps results in Redis only"),
+    "result_backend": ("django-db", "Celeriac keeps results in Redis"),
     "broker_url": ("amqp://me:s3cret@there", "the broker must be a Redis"),
     "worker_pool": ("custom", "`threads` or `prefork`"),
     "broker_transport_options": ('{"visibilty_timeout": 1}', "did you mean `visibility_timeout`?"),

@@ -10,7 +10,7 @@
 //! [`Broker::journal`], [`Broker::living`], [`Consumer::leases`].
 //!
 //! A new kind of broker implements the first three, and passes
-//! [`testing::conformance`](crate::testing::conformance).
+//! [`testing::conformance`]XX.
 
 mod consumer;
 mod dead_letter;
@@ -33,6 +33,7 @@ pub use consumer::{Consumer, Leases, Settled};
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use fanout::{Fanout, Notice, Subscription};
 pub use journal::Journal;
+pub(crate) use topology::topic_fits;
 pub use topology::{Binding, Queue};
 
 /// Names a delivery until it is settled.

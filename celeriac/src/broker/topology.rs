@@ -82,4 +82,66 @@ impl Binding {
             routing_key: routing_key.into(),
         }
     }
+
+    /// Whether it brings its queue what is sent with this routing key.
+    pub fn fits(&self, routing_key: &str) -> bool {
+        match self.exchange_type {
+            ExchangeType::Direct => *self.routing_key == *routing_key,
+            ExchangeType::Topic => topic_fits(&self.routing_key, routing_key),
+            ExchangeType::Fanout => true,
+        }
+    }
+}
+
+/// Whether a topic's pattern fits a routing key: `*` stands for one word, `#`
+/// for any number of them.
+pub(crate) fn topic_fits(pattern: &str, routing_key: &str) -> bool {
+    let pattern: Vec<&str> = pattern.split('.').collect();
+    let words: Vec<&str> = routing_key.split('.').collect();
+    // From the first words that are fitted to all: which words may come next.
+    let mut fitted = vec![false; words.len() + 1];
+    fitted[0] = true;
+    for wanted in pattern {
+        let mut next = vec![false; words.len() + 1];
+        let mut before = false;
+        for (count, fits) in fitted.iter().enumerate() {
+            before |= *fits;
+            next[count] = match wanted {
+                "#" => before,
+                _ => {
+                    let word = count.checked_sub(1).and_then(|last| words.get(last));
+                    let fits_word = word.is_some_and(|word| wanted == "*" || wanted == *word);
+                    fits_word && fitted.get(count - 1).copied().unwrap_or(false)
+                }
+            };
+        }
+        fitted = next;
+    }
+    fitted.last().copied().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the RabbitMQ tutorial on topics has it.
+    #[test]
+    fn a_topic_fits_words() {
+        let cases = [
+            ("orders.*", "orders.new", true),
+            ("orders.*", "orders", false),
+            ("orders.*", "orders.new.urgent", false),
+            ("orders.#", "orders", true),
+            ("orders.#", "orders.new.urgent", true),
+            ("#.urgent", "orders.new.urgent", true),
+            ("#", "", true),
+            ("*.new.#", "orders.new", true),
+            ("*.new.#", "new", false),
+            ("worker.#", "worker.heartbeat", true),
+            ("a.#.b.*", "a.x.b.y.b.z", true),
+        ];
+        for (pattern, key, fits) in cases {
+            assert_eq!(topic_fits(pattern, key), fits, "{pattern} {key}");
+        }
+    }
 }

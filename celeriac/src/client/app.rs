@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::AsyncResult;
+use super::{AsyncResult, open};
 use crate::broker::Broker;
 use crate::canvas::Signature;
 use crate::client::queue_table::QueueTable;
@@ -13,9 +13,7 @@ use crate::clock::Clock;
 use crate::config::{BeatScheduler, Config, Route, Settings};
 use crate::error::{Error, hide_password};
 use crate::nodename::hostname;
-use crate::redis::RedisResults;
-use crate::redis::{RedisBroker, RedisSchedule};
-use crate::results::ResultStore;
+use crate::results::{ChordStore, GroupStore, Lookup, ResultStore};
 use crate::schedule::{FileStore, ScheduleStore};
 
 /// An application. Cheap to clone; connects when first used.
@@ -76,24 +74,45 @@ impl App {
     /// An application with these settings.
     ///
     /// # Errors
-    /// [`Error::Url`] if the broker's or the backend's address is not one of
-    /// Redis.
+    /// [`Error::Url`] if the broker's or the backend's address is of no kind that
+    /// Celeriac knows, or says what that kind does not have.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let broker = Arc::new(RedisBroker::new(&settings)?);
-        let results = settings.result_backend.as_deref().map(|url| {
-            let store = RedisResults::new(url, &settings)?;
-            Ok::<_, Error>(Arc::new(store) as Arc<dyn ResultStore>)
-        });
-        Ok(Self(Arc::new(Inner {
-            results: results.transpose()?,
+        let (broker, results) = (open::broker(&settings)?, open::results(&settings)?);
+        Ok(Self::of(settings, broker, results))
+    }
+
+    /// An application on these, whatever the settings say of their addresses.
+    pub(crate) fn of(
+        settings: Settings,
+        broker: Arc<dyn Broker>,
+        results: Option<Arc<dyn ResultStore>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
             broker,
+            results,
             queues: QueueTable::of(&settings),
             routers: Vec::new(),
             origin: format!("gen{}@{}", std::process::id(), hostname()),
             oid: Uuid::new_v4().to_string(),
             clock: Clock::default(),
             settings,
-        })))
+        }))
+    }
+
+    /// Sends through `broker`, whatever `broker_url` says: one's own, or one in
+    /// this process, as in [`MemoryBroker`](crate::memory::MemoryBroker)'s
+    /// example.
+    #[must_use]
+    pub fn with_broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        Arc::make_mut(&mut self.0).broker = broker;
+        self
+    }
+
+    /// Keeps results in `results`, whatever `result_backend` says.
+    #[must_use]
+    pub fn with_results(mut self, results: Arc<dyn ResultStore>) -> Self {
+        Arc::make_mut(&mut self.0).results = Some(results);
+        self
     }
 
     /// Asks `router` where a task goes; as a function in Celery's
@@ -157,11 +176,40 @@ impl App {
         self.result_store().ok_or(Error::NoResultBackend)
     }
 
+    /// Where results are found by the ids of their tasks.
+    ///
+    /// # Errors
+    /// [`Error::NoResultBackend`], and [`Error::Unsupported`] where they are not.
+    pub(crate) fn lookup(&self) -> Result<&dyn Lookup, Error> {
+        let lookup = self.results()?.lookup();
+        lookup.ok_or_else(|| self.unsupported("find the result of a task by its id"))
+    }
+
+    /// Where chords are counted. Errors as [`lookup`](Self::lookup).
+    pub(crate) fn chords(&self) -> Result<&dyn ChordStore, Error> {
+        let chords = self.results()?.chords();
+        chords.ok_or_else(|| self.unsupported("count the members of a chord"))
+    }
+
+    /// Where the results of groups are kept. Errors as [`lookup`](Self::lookup).
+    pub(crate) fn groups(&self) -> Result<&dyn GroupStore, Error> {
+        let groups = self.results()?.groups();
+        groups.ok_or_else(|| self.unsupported("keep the results of a group"))
+    }
+
+    fn unsupported(&self, what: &'static str) -> Error {
+        let url = self.settings().result_backend.as_deref();
+        Error::Unsupported {
+            url: hide_password(url.unwrap_or("the result backend")),
+            what,
+        }
+    }
+
     /// Where beats keep their schedule, as `beat_scheduler` says. Each call
     /// opens it anew.
     ///
     /// # Errors
-    /// [`Error::Url`] if the broker's address is not one of Redis.
+    /// [`Error::Url`] if the broker is of a kind that keeps no schedule.
     pub fn schedule_store(&self) -> Result<Arc<dyn ScheduleStore>, Error> {
         let settings = self.settings();
         Ok(match settings.beat_scheduler {
@@ -169,7 +217,7 @@ impl App {
                 let path = &settings.beat_schedule_filename;
                 Arc::new(FileStore::new(path, Arc::clone(self.broker())))
             }
-            BeatScheduler::Shared => Arc::new(RedisSchedule::new(settings)?),
+            BeatScheduler::Shared => open::schedule(settings)?,
         })
     }
 
@@ -201,7 +249,7 @@ impl App {
     /// The results of a group that were kept by its id. As
     /// `GroupResult.restore`.
     pub async fn group_result(&self, group_id: &str) -> Result<Option<AsyncResult>, Error> {
-        let tuple = self.results()?.restore_group(group_id).await?;
+        let tuple = self.groups()?.restore_group(group_id).await?;
         Ok(tuple.and_then(|tuple| AsyncResult::from_tuple(self, &tuple)))
     }
 }

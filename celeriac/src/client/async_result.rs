@@ -106,7 +106,7 @@ impl AsyncResult {
 
     /// All that is stored of it.
     pub async fn meta(&self) -> Result<Option<TaskMeta>, Error> {
-        self.app.results()?.get(&self.id).await
+        self.app.lookup()?.get(&self.id).await
     }
 
     /// What the task has sent while it ran, and after.
@@ -190,7 +190,7 @@ impl AsyncResult {
 
     /// Removes its result, and for a group its members' results.
     pub async fn forget(&self) -> Result<(), Error> {
-        let store = self.app.results()?;
+        let store = self.app.lookup()?;
         for member in self.members.iter().flatten() {
             Box::pin(member.forget()).await?;
         }
@@ -201,7 +201,7 @@ impl AsyncResult {
     /// [`App::group_result`](crate::App::group_result) finds them. As
     /// `GroupResult.save`.
     pub async fn save(&self) -> Result<(), Error> {
-        let store = self.app.results()?;
+        let store = self.app.groups()?;
         store.save_group(&self.id, &self.as_tuple()).await
     }
 }

@@ -8,10 +8,12 @@
 //! - [`AsyncResult`]: the handle of what was sent; [`TypedResult`]: one that
 //!   knows its type
 //! - [`Control`]: asks workers
+//! - `open`: which broker and which backend an address means
 
 mod app;
 mod async_result;
 mod control;
+mod open;
 pub(crate) mod queue_table;
 pub(crate) mod routing;
 pub(crate) mod sending;

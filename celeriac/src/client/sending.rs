@@ -180,10 +180,10 @@ impl App {
     /// size that is written again has the chord begin anew.
     pub(crate) async fn announce(&self, sending: &Sending) -> Result<(), Error> {
         for (group_id, size) in &sending.chord_sizes {
-            self.results()?.set_chord_size(group_id, *size).await?;
+            self.chords()?.set_chord_size(group_id, *size).await?;
         }
         for (group_id, tuple) in &sending.groups {
-            self.results()?.save_group(group_id, tuple).await?;
+            self.groups()?.save_group(group_id, tuple).await?;
         }
         Ok(())
     }

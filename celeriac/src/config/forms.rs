@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::schemes::{CACHE_MEMORY, MEMORY, REDIS, fits};
+
 /// The most seconds that a setting may be: more than a century, and less than
 /// what any clock here overflows at.
 const LONGEST: f64 = u32::MAX as f64;
@@ -82,10 +84,12 @@ pub(super) fn concurrency<'de, D: Deserializer<'de>>(
 /// `broker_url`: a URL, or a list of one.
 pub(super) fn broker<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let url = deserializer.deserialize_any(Url)?;
-    match is_redis(&url) {
+    let opens = [REDIS, MEMORY].iter().any(|schemes| fits(&url, schemes));
+    match opens {
         true => Ok(url),
         false => Err(D::Error::custom(format_args!(
-            "the broker must be a Redis (redis://, rediss:// or redis+socket://), not {}",
+            "the broker must be a Redis (redis://, rediss:// or redis+socket://) or, for tests, \
+             memory://, not {}",
             scheme(&url)
         ))),
     }
@@ -99,10 +103,10 @@ pub(super) fn backend<'de, D: Deserializer<'de>>(
     match url.as_str() {
         "" | "disabled" | "disabled://" => Ok(None),
         "redis" => Ok(Some("redis://127.0.0.1:6379/0".to_owned())),
-        _ if is_redis(&url) => Ok(Some(url)),
+        _ if fits(&url, REDIS) || fits(&url, CACHE_MEMORY) => Ok(Some(url)),
         _ => Err(D::Error::custom(format_args!(
-            "Celeriac keeps results in Redis only (redis://, rediss:// or redis+socket://), not \
-             in {}",
+            "Celeriac keeps results in Redis (redis://, rediss:// or redis+socket://) or, for \
+             tests, in cache+memory://, not in {}",
             scheme(&url)
         ))),
     }
@@ -117,14 +121,6 @@ pub(super) fn priority_steps<'de, D: Deserializer<'de>>(
         true => Err(D::Error::custom("must have one priority at least")),
         false => Ok(steps),
     }
-}
-
-fn is_redis(url: &str) -> bool {
-    let schemes = ["redis", "rediss", "redis+socket", "redis+unix", "unix"];
-    let scheme = url
-        .split_once("://")
-        .map(|(scheme, _)| scheme.to_lowercase());
-    scheme.is_some_and(|scheme| schemes.contains(&&*scheme))
 }
 
 /// What may be shown of a URL: a name has no secret in it, but what is no URL
@@ -277,8 +273,7 @@ mod tests {
             ("django-db", "django-db"),
             ("db+sqlite:///a", "db+sqlite://"),
         ] {
-            let said =
-                format!("Redis only (redis://, rediss:// or redis+socket://), not in {shown}");
+            let said = format!("cache+memory://, not in {shown}");
             told(&format!("result_backend = '{backend}'"), &said);
         }
         told("broker_url = 'amqp://me:s3cret@host'", "not amqp://");

@@ -19,6 +19,7 @@ mod reading;
 mod remarks;
 mod result_retries;
 mod routes;
+pub(crate) mod schemes;
 mod settings;
 mod ssl;
 mod text;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::memory::resident_bytes;
+use crate::resident::resident_bytes;
 use crate::worker::Shared;
 
 /// What `memsample` has seen since the last `memdump`.

@@ -119,7 +119,10 @@ async fn mark_as_revoked(store: &Arc<dyn ResultStore>, ids: Vec<String>) {
 }
 
 async fn mark(store: &dyn ResultStore, id: &str) -> Result<(), Error> {
-    let known = store.get(id).await?;
+    let known = match store.lookup() {
+        Some(lookup) => lookup.get(id).await?,
+        None => None,
+    };
     if known.is_some_and(|meta| !NOT_BEGUN.contains(&meta.status.as_str())) {
         return Ok(());
     }

@@ -215,6 +215,13 @@ impl Message {
     pub fn redelivered(&self) -> bool {
         self.delivery_info.redelivered.unwrap_or(false)
     }
+
+    /// Marks the message as delivered before, where kombu and Celery look for it.
+    pub fn mark_redelivered(&mut self) {
+        let headers = &mut self.headers.extra;
+        headers.insert("redelivered".to_owned(), true.into());
+        self.delivery_info.redelivered = Some(true);
+    }
 }
 
 /// A body in JSON, for files and pipes.

@@ -72,13 +72,4 @@ pub trait ChordStore: Send + Sync {
 
     /// Forgets the size of a chord that failed, so that it fails once.
     async fn fail_chord(&self, group_id: &str) -> Result<(), Error>;
-
-    /// Keeps the results of a group by its id, as a result tuple.
-    async fn save_group(&self, group_id: &str, tuple: &Value) -> Result<(), Error>;
-
-    /// The results that were kept by a group's id.
-    async fn restore_group(&self, group_id: &str) -> Result<Option<Value>, Error>;
-
-    /// Removes what is kept by a group's id.
-    async fn forget_group(&self, group_id: &str) -> Result<(), Error>;
 }

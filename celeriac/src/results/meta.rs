@@ -42,7 +42,7 @@ pub mod states {
 }
 
 /// A task's state and result, in Celery's own field names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskMeta {
     /// One of [`states`], or a task's own.
     #[serde(deserialize_with = "name")]

@@ -323,7 +323,7 @@ impl Context {
         options.chord = Some(Box::new(chord.clone()));
         options.root_id = headers.root_id.clone();
         let id = options.task_id.get_or_insert_with(new_id);
-        let results = self.app().results()?;
+        let results = self.app().chords()?;
         (|| results.add_to_chord(group_id, id))
             .retry(self.app().settings().publish_pauses())
             .when(Error::passes)

@@ -83,7 +83,7 @@ impl Settlement<'_> {
         result: &Value,
         errbacks: &[Signature],
     ) -> Result<(), Undone> {
-        let (Some(member), Some(store)) = (member, self.shared().app.result_store()) else {
+        let (Some(member), Ok(store)) = (member, self.shared().app.chords()) else {
             return Ok(());
         };
         let token = new_id();
@@ -123,7 +123,7 @@ impl Settlement<'_> {
         errbacks: &[Signature],
     ) -> Result<bool, Undone> {
         let shared = self.shared();
-        let Some(store) = shared.app.result_store() else {
+        let Ok(store) = shared.app.chords() else {
             return Ok(true);
         };
         let failure = match self.header_results(group_id).await? {
@@ -157,7 +157,7 @@ impl Settlement<'_> {
 
     /// Keeps a claim while its body is being sent; returns if it is lost.
     async fn keep(&self, group_id: &str, token: &str) {
-        let Some(store) = self.shared().app.result_store() else {
+        let Ok(store) = self.shared().app.chords() else {
             return std::future::pending().await;
         };
         loop {
@@ -185,11 +185,12 @@ impl Settlement<'_> {
     async fn header_results(&self, group_id: &str) -> Result<Result<Value, Box<Failure>>, Undone> {
         let app = &self.shared().app;
         let read = || async {
-            let store = app.results()?;
-            if let Some(tuple) = store.restore_group(group_id).await? {
+            if let Ok(groups) = app.groups()
+                && let Some(tuple) = groups.restore_group(group_id).await?
+            {
                 return self.join(&tuple).await;
             }
-            Ok(values(store.chord_parts(group_id).await?))
+            Ok(values(app.chords()?.chord_parts(group_id).await?))
         };
         insist_on_result(self.shared(), "read a chord's results", read).await
     }

@@ -66,7 +66,8 @@ impl Settlement<'_> {
     }
 
     async fn has_failed(&self, task_id: &str) -> Result<bool, Undone> {
-        let Some(store) = self.shared().app.result_store() else {
+        // Where nothing can be looked up, nothing is known.
+        let Ok(store) = self.shared().app.lookup() else {
             return Ok(false);
         };
         let get = || store.get(task_id);

@@ -104,7 +104,10 @@ impl<'a> Settlement<'a> {
     pub async fn earlier_success(&self) -> Result<Option<TaskMeta>, Undone> {
         let app = &self.shared.app;
         let asked = app.settings().worker_deduplicate_successful_tasks;
-        let Some(store) = app.result_store().filter(|_| asked && self.acks_late()) else {
+        if !asked || !self.acks_late() {
+            return Ok(None);
+        }
+        let Ok(store) = app.lookup() else {
             return Ok(None);
         };
         if !self.request().message.redelivered() {

@@ -141,9 +141,14 @@ impl Fanout for RedisBroker {
     async fn reply(&self, reply: &Notice, expires: Duration) -> Result<(), Error> {
         let (exchange, key) = (&reply.exchange, &reply.routing_key);
         let queues = self.keys.bound_queues(exchange, key, &self.connection);
+        let queues = queues.await?;
+        if queues.is_empty() {
+            // Whoever asked has gone.
+            return Ok(());
+        }
         let message = encode(reply)?;
         let mut pipeline = ::redis::pipe();
-        for queue in queues.await? {
+        for queue in queues {
             let key = self.keys.queue(&queue, 0);
             pipeline.lpush(&key, &message).ignore();
             pipeline.pexpire(&key, expires.as_millis() as i64).ignore();

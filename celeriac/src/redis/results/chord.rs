@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::RedisResults;
 use crate::error::Error;
+use crate::results::GroupStore;
 use crate::results::chord::{ChordPart, ChordProgress, ChordStore, StoredPart};
 
 /// A worker that has to run a body and dies is given up after this, seconds.
@@ -186,7 +187,10 @@ impl ChordStore for RedisResults {
             .del(self.keys.group(group_id, ".s"))
             .await?)
     }
+}
 
+#[async_trait]
+impl GroupStore for RedisResults {
     async fn save_group(&self, group_id: &str, tuple: &Value) -> Result<(), Error> {
         let encoded = self.codec.dumps(&json!({"result": tuple}))?;
         self.set(self.keys.group(group_id, ""), encoded).await

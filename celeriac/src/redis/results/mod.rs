@@ -23,7 +23,7 @@ use crate::config::Settings;
 use crate::error::Error;
 use crate::redis::batcher::Batcher;
 use crate::redis::link::{Connection, Server};
-use crate::results::{Codec, ResultStore, TaskMeta, states};
+use crate::results::{ChordStore, Codec, GroupStore, Lookup, ResultStore, TaskMeta, states};
 use chord::ChordScripts;
 use keys::ResultKeys;
 use storing::{Storing, ToStore};
@@ -158,11 +158,6 @@ impl ResultStore for RedisResults {
         }
     }
 
-    async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error> {
-        let stored: Option<Vec<u8>> = self.connection.clone().get(self.keys.task(task_id)).await?;
-        stored.map(|meta| self.codec.loads(&meta)).transpose()
-    }
-
     async fn wait(&self, task_id: &str, timeout: Duration) -> Result<TaskMeta, Error> {
         let deadline = Instant::now() + timeout;
         let key = self.keys.task(task_id);
@@ -192,6 +187,26 @@ impl ResultStore for RedisResults {
     async fn ping(&self) -> Result<(), Error> {
         self.server.open_and_ask().await?;
         Ok(())
+    }
+
+    fn lookup(&self) -> Option<&dyn Lookup> {
+        Some(self)
+    }
+
+    fn chords(&self) -> Option<&dyn ChordStore> {
+        Some(self)
+    }
+
+    fn groups(&self) -> Option<&dyn GroupStore> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Lookup for RedisResults {
+    async fn get(&self, task_id: &str) -> Result<Option<TaskMeta>, Error> {
+        let stored: Option<Vec<u8>> = self.connection.clone().get(self.keys.task(task_id)).await?;
+        stored.map(|meta| self.codec.loads(&meta)).transpose()
     }
 
     async fn forget(&self, task_id: &str) -> Result<(), Error> {

@@ -28,8 +28,8 @@ use super::guard::FAREWELL;
 use super::wire::{Ended, Line, Ready, Run};
 use crate::client::App;
 use crate::error::Error;
-use crate::memory::resident_bytes;
 use crate::message::{DecodeError, Message, json};
+use crate::resident::resident_bytes;
 use crate::task::{Context, Failure, Registry, Request};
 use crate::trace::{self, TraceContext};
 
