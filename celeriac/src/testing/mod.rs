@@ -4,7 +4,8 @@
 //!
 //! In a test whose clock is paused, `#[tokio::test(start_paused = true)]`,
 //! nobody waits: countdowns, retries and time-outs are there as soon as nothing
-//! else is left to do.
+//! else is left to do. Not so with remote control and heartbeats: they are a
+//! thread of their own, whose clock nobody pauses.
 //!
 //! ```
 //! use std::time::Duration;
