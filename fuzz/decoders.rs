@@ -1,7 +1,7 @@
 //! What is fuzzed: everything that reads what others wrote. Shared by
 //! cargo-fuzz, the runner for stable Rust and the property tests.
 
-use celeriac::control::Command;
+use celeriac::worker::control::Command;
 use celeriac::message::{Compression, Headers, Serializer, to_value};
 use celeriac::redis::{decode_message, decode_notice, encode_message};
 use celeriac::results::{Codec, TaskMeta};

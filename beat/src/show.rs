@@ -1,6 +1,7 @@
 //! The schedule as a person reads it.
 
-use celeriac::schedule::{Listing, Rules};
+use celeriac::beat::Listing;
+use celeriac::schedule::Rules;
 
 /// Every entry and how it stands.
 pub fn list(entries: &[Listing], json: bool, rules: Rules) -> anyhow::Result<()> {

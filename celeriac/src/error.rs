@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::canvas::CanvasError;
-use crate::client::QueueNotFound;
-use crate::config::ConfigError;
 pub use crate::fault::{Cause, Fault};
-use crate::message::DecodeError;
-use crate::results::TaskFailed;
+use crate::failure::{Failure, TaskFailed};
+use crate::message::{DecodeError, repr};
 
 /// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +125,68 @@ impl Error {
         matches!(self, Self::Connection(fault) if fault.cause().is_refusal())
     }
 }
+
+impl Failure {
+    /// What stands for a Rust error: a `RuntimeError`, its causes the traceback;
+    /// for one of Celeriac's own, what Celery raises then.
+    pub(crate) fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
+        let own = error.downcast_ref().map(Error::python_class);
+        let mut causes = String::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push_str(&format!("  caused by: {cause}\n"));
+            source = cause.source();
+        }
+        Self {
+            traceback: Some(causes),
+            ..Self::new(own.unwrap_or("RuntimeError"), error.to_string())
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A key or value in the file is wrong.
+    #[error("{path}:{line}: {message}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A value in the environment is wrong.
+    #[error("environment variable {variable}: {message}")]
+    Environment {
+        /// The variable's name; its value may be secret.
+        variable: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// A call or a worker names a queue that `task_queues` lacks, and
+/// `task_create_missing_queues` is off.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Queue {} missing from task_queues", repr::value(&.0.as_str().into()))]
+pub struct QueueNotFound(pub String);
 
 /// `url` without its password, as Celery's banner shows it.
 pub(crate) fn hide_password(url: &str) -> String {

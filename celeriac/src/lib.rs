@@ -6,15 +6,15 @@
 //! | --- | --- |
 //! | [`client`] | [`App`]: configuration and connections; [`App::send`], [`AsyncResult`]: calls and their results |
 //! | [`task`](mod@task) | how an `async fn` becomes a task, and its [`Context`] |
-//! | [`worker`] | one message's life, from the queue to its result |
+//! | [`worker`] | one message's life, from the queue to its result; `celery inspect` and `celery control`, answered |
 //! | [`events`] | what monitors see |
-//! | [`control`] | `celery inspect` and `celery control`, answered |
 //! | [`results`] | what is stored of a task, and where |
 //! | [`broker`] | where messages wait: what a broker is to the others |
 //! | [`redis`] | broker, results and schedule on Redis, in the layouts of kombu and Celery |
 //! | [`message`] | protocol 2 |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
-//! | [`schedule`] | intervals, crontabs, the sun, and the beat |
+//! | [`schedule`] | intervals, crontabs, the sun |
+//! | [`beat`] | what sends periodic tasks |
 //! | [`stubs`] | the tasks as a Python module |
 //! | [`trace`] | traces that go on across languages |
 //! | [`config`] | settings in Celery's own names |
@@ -43,6 +43,7 @@
 //! | `command` | the module `command`, with `/health` and `/metrics` |
 //! | `otlp` | spans go out by OTLP, if the environment says where to |
 
+pub mod beat;
 pub mod broker;
 pub mod canvas;
 pub mod client;
@@ -50,10 +51,10 @@ pub mod clock;
 #[cfg(feature = "command")]
 pub mod command;
 pub mod config;
-pub mod control;
 mod durable;
 pub mod error;
 pub mod events;
+mod failure;
 mod fault;
 mod glob;
 #[cfg(feature = "log")]
@@ -62,6 +63,7 @@ pub mod memory;
 pub mod message;
 pub mod nodename;
 pub mod pidfile;
+mod rate;
 pub mod redis;
 mod resident;
 pub mod results;
@@ -77,11 +79,12 @@ pub mod worker;
 pub use canvas::{Signature, chain, chord, group};
 #[doc = include_str!("task/attribute.md")]
 pub use celeriac_macros::task;
-pub use client::{App, AsyncResult, QueueNotFound, TypedResult};
+pub use client::{App, AsyncResult, TypedResult};
 pub use config::{Config, Settings};
-pub use error::Error;
+pub use error::{Error, QueueNotFound};
 pub use shutdown::Shutdown;
-pub use task::{Call, Context, Failure, TaskError};
+pub use failure::Failure;
+pub use task::{Call, Context, TaskError};
 pub use worker::Worker;
 
 #[doc(hidden)]

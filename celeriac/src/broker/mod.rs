@@ -25,7 +25,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::config::ExchangeType;
 use crate::error::Error;
 use crate::message::{DecodeError, Message, json};
 
@@ -34,7 +33,7 @@ pub use dead_letter::{DeadLetter, DeadLetters};
 pub use fanout::{Fanout, Notice, Subscription};
 pub use journal::Journal;
 pub(crate) use topology::topic_fits;
-pub use topology::{Binding, Queue};
+pub use topology::{Binding, ExchangeType, Queue};
 
 /// Names a delivery until it is settled.
 pub type Tag = Arc<str>;

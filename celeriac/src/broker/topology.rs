@@ -5,8 +5,33 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::ExchangeType;
 use crate::message::DeliveryMode;
+
+/// How an exchange hands out its messages, under kombu's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ExchangeType {
+    /// Each to the queues that are bound by its very routing key.
+    #[default]
+    Direct,
+    /// Each to everybody: the queue is a broadcast, as `kombu.common.Broadcast`.
+    Fanout,
+    /// Each to the queues whose bindings fit its routing key: `*` stands for a
+    /// word, `#` for any number of them.
+    Topic,
+}
+
+impl ExchangeType {
+    /// kombu's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+        }
+    }
+}
 
 /// A queue, and what brings it its messages (`kombu.Queue`).
 #[derive(Clone, Debug, PartialEq, Eq)]

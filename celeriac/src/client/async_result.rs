@@ -13,8 +13,9 @@ use crate::canvas::{Handle, Promises};
 use crate::error::Error;
 use crate::message::json;
 use crate::message::lenient::as_text;
-use crate::results::{TaskFailed, TaskMeta, states};
-use crate::task::Failure;
+use crate::failure::TaskFailed;
+use crate::results::{TaskMeta, states};
+use crate::failure::Failure;
 
 /// Members of a group that are waited for at the same time.
 const TOGETHER: usize = 64;

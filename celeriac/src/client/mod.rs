@@ -8,12 +8,14 @@
 //! - [`AsyncResult`]: the handle of what was sent; [`TypedResult`]: one that
 //!   knows its type
 //! - [`Control`]: asks workers
+//! - `parent`: the task that is running where something is sent
 //! - `open`: which broker and which backend an address means
 
 mod app;
 mod async_result;
 mod control;
 mod open;
+pub(crate) mod parent;
 pub(crate) mod queue_table;
 pub(crate) mod routing;
 pub(crate) mod sending;
@@ -24,6 +26,5 @@ mod typed_result;
 pub use app::App;
 pub use async_result::AsyncResult;
 pub use control::Control;
-pub use queue_table::QueueNotFound;
 pub(crate) use task_message::{Lineage, lay_over};
 pub use typed_result::TypedResult;

@@ -8,13 +8,7 @@ use indexmap::IndexMap;
 
 use crate::broker::{Binding, Queue};
 use crate::config::{BindingSetting, ExchangeType, QueueSetting, Settings};
-use crate::message::repr;
-
-/// A call or a worker names a queue that `task_queues` lacks, and
-/// `task_create_missing_queues` is off.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Queue {} missing from task_queues", repr::value(&.0.as_str().into()))]
-pub struct QueueNotFound(pub String);
+use crate::error::QueueNotFound;
 
 /// The queue of a setting.
 fn named(setting: &QueueSetting, settings: &Settings) -> Queue {

@@ -7,13 +7,12 @@ use serde_json::Value;
 use super::routing::{Destination, option};
 use super::sent::sent;
 use super::task_message::{Lineage, task_message};
-use super::{App, AsyncResult};
+use super::{App, AsyncResult, parent};
 use crate::broker::Outgoing;
 use crate::canvas::{Handle, Options, Plan, Signature};
 use crate::config::Route;
 use crate::error::Error;
 use crate::message::{Compression, Format, Message, Serializer};
-use crate::task::Context;
 use crate::trace::SendSpan;
 
 /// What a plan writes and publishes. Doing it again does no harm: the ids of
@@ -86,15 +85,16 @@ impl App {
         for call in &plan.calls {
             call.options.check_limits()?;
         }
-        let parent = Context::current();
+        let parent = parent::current();
         if let Some(parent) = &parent {
             parent.complete(&mut plan)?;
         }
-        let lineage = parent.as_ref().map(Context::lineage).unwrap_or_default();
+        let lineage = parent.as_ref().map(|parent| parent.lineage());
+        let lineage = lineage.unwrap_or_default();
         let children: Vec<Value> = plan.children().collect();
         self.submit(&self.prepare(plan, &lineage)?).await?;
         if let Some(parent) = parent {
-            parent.add_children(children);
+            parent.add(children);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::task::{Rate, TaskOptions};
+use crate::rate::Rate;
 
 /// `task_annotations`: maps of options by the name of a task, `*` for all. In
 /// each map that is the first to have it, the task's name counts and then `*`,
@@ -60,16 +60,9 @@ pub struct Annotation {
 
 impl TaskAnnotations {
     /// Those of a task, each winning over the ones before.
-    fn of(&self, task: &str) -> impl DoubleEndedIterator<Item = &Annotation> + use<'_> {
+    pub(crate) fn of(&self, task: &str) -> impl DoubleEndedIterator<Item = &Annotation> + use<'_> {
         let first = |name: &str| self.0.iter().find_map(|map| map.get(name));
         [first(task), first("*")].into_iter().flatten()
-    }
-
-    /// Changes the options of a task.
-    pub(crate) fn annotate(&self, task: &str, options: &mut TaskOptions) {
-        for annotation in self.of(task) {
-            annotation.change(options);
-        }
     }
 
     /// Where the calls of a task go.
@@ -84,38 +77,6 @@ impl TaskAnnotations {
         self.of(task)
             .rev()
             .find_map(|annotation| annotation.priority)
-    }
-}
-
-impl Annotation {
-    fn change(&self, options: &mut TaskOptions) {
-        fn set<T: Clone>(option: &mut Option<T>, value: &Option<T>) {
-            if value.is_some() {
-                option.clone_from(value);
-            }
-        }
-        set(&mut options.rate_limit, &self.rate_limit);
-        set(&mut options.time_limit, &self.time_limit);
-        set(&mut options.soft_time_limit, &self.soft_time_limit);
-        set(&mut options.max_retries, &self.max_retries);
-        set(&mut options.acks_late, &self.acks_late);
-        set(
-            &mut options.acks_on_failure,
-            &self.acks_on_failure_or_timeout,
-        );
-        set(
-            &mut options.acks_on_timeout,
-            &self.acks_on_failure_or_timeout,
-        );
-        set(
-            &mut options.reject_on_worker_lost,
-            &self.reject_on_worker_lost,
-        );
-        set(&mut options.ignore_result, &self.ignore_result);
-        set(&mut options.track_started, &self.track_started);
-        if let Some(delay) = self.default_retry_delay {
-            options.default_retry_delay = delay;
-        }
     }
 }
 
@@ -147,36 +108,5 @@ impl<'de> Deserialize<'de> for TaskAnnotations {
         }
 
         deserializer.deserialize_any(Maps)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_stands_for_all_wins_over_what_stands_for_one() -> Result<(), serde_json::Error> {
-        let read = |text| serde_json::from_str::<TaskAnnotations>(text);
-        let annotations = read(
-            r#"[{"a": {"time_limit": 5, "max_retries": 1, "queue": "one"}},
-                {"*": {"time_limit": 9, "queue": "all"}, "a": {"max_retries": 7}}]"#,
-        )?;
-        let mut options = TaskOptions::default();
-        annotations.annotate("a", &mut options);
-        assert_eq!(
-            (options.time_limit, options.max_retries),
-            (Some(9.0), Some(1))
-        );
-        assert_eq!(annotations.queue("a").map(String::as_str), Some("all"));
-        assert_eq!(annotations.priority("a"), None);
-        let mut options = TaskOptions::default();
-        annotations.annotate("b", &mut options);
-        assert_eq!(
-            (options.time_limit, options.max_retries),
-            (Some(9.0), Some(3))
-        );
-        let wrong = read(r#"{"a": {"tyme_limit": 5}}"#).map_err(|error| error.to_string());
-        assert!(wrong.is_err_and(|text| text.contains("tyme_limit")));
-        Ok(())
     }
 }

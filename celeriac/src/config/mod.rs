@@ -38,7 +38,9 @@ use reading::{Names, Owner, Reading};
 
 pub use annotations::{Annotation, TaskAnnotations};
 pub(crate) use link::LinkOptions;
-pub use queues::{BindingSetting, ExchangeType, QueueSetting};
+pub use crate::broker::ExchangeType;
+pub use crate::error::ConfigError;
+pub use queues::{BindingSetting, QueueSetting};
 pub(crate) use remarks::remark;
 pub(crate) use result_retries::ResultRetries;
 pub use routes::{Route, TaskRoutes};
@@ -51,38 +53,6 @@ pub(crate) use variables::CHILD;
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "celeryconfig.toml";
-
-/// What is wrong with a configuration, and where.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A key or value in the file is wrong.
-    #[error("{path}:{line}: {message}", path = .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong there.
-        message: String,
-    },
-    /// A value in the environment is wrong.
-    #[error("environment variable {variable}: {message}")]
-    Environment {
-        /// The variable's name; its value may be secret.
-        variable: String,
-        /// What is wrong with it.
-        message: String,
-    },
-}
 
 /// Begins the variables of an application's sections.
 const SECTIONS: &str = "CELERIAC_";

@@ -7,33 +7,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::remark;
+use crate::broker::ExchangeType;
 use crate::message::DeliveryMode;
-
-/// How an exchange hands out its messages, under kombu's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ExchangeType {
-    /// Each to the queues that are bound by its very routing key.
-    #[default]
-    Direct,
-    /// Each to everybody: the queue is a broadcast, as `kombu.common.Broadcast`.
-    Fanout,
-    /// Each to the queues whose bindings fit its routing key: `*` stands for a
-    /// word, `#` for any number of them.
-    Topic,
-}
-
-impl ExchangeType {
-    /// kombu's name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-        }
-    }
-}
 
 /// An entry of `task_queues`: a name, or a table with what `kombu.Queue` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

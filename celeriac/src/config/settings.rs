@@ -12,7 +12,7 @@ use super::{
 };
 use crate::message::{Compression, DeliveryMode, Serializer, serializer};
 use crate::schedule::BeatEntry;
-use crate::task::Rate;
+use crate::rate::Rate;
 
 /// The settings that Celeriac honours. Each means what it means in
 /// [Celery's configuration](https://docs.celeryq.dev/en/stable/userguide/configuration.html);

@@ -16,7 +16,7 @@ use crate::broker::{Broker, Notice};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::message::{Serializer, json};
-use crate::task::Request;
+use crate::message::Request;
 
 /// Events in one message, at most.
 const BATCH: usize = 100;

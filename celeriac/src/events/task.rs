@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::task::Request;
+use crate::message::Request;
 
 /// What has become of a request. The fields are those that Celery sends, in
 /// its order; texts are what Python would print.

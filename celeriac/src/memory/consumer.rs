@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::state::{Letter, Store};
 use crate::broker::{Binding, Consumer, DeadLetter, Delivery, Queue, Settled, Tag};
-use crate::config::ExchangeType;
+use crate::broker::ExchangeType;
 use crate::error::Error;
 
 /// Takes messages for one worker. It gives back what it holds when it is dropped,

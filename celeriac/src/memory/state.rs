@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::broker::{Binding, Content, DeadLetter, Delivery, Notice, Outgoing, Tag};
-use crate::config::ExchangeType;
+use crate::broker::ExchangeType;
 use crate::message::Message;
 
 /// Everything, and who is to be told that something has come.

@@ -3,6 +3,7 @@
 //! whatever broker they go through.
 //!
 //! - [`Message`]: what is sent; body still as it is written
+//! - [`Request`]: what it asks for, read
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Properties`], [`DeliveryInfo`]: what brokers know of it
 //! - [`Body`]: arguments and what to do afterwards
@@ -26,6 +27,7 @@ pub(crate) mod lenient;
 mod msgpack;
 mod properties;
 mod protocol1;
+mod request;
 pub mod repr;
 pub(crate) mod saferepr;
 pub(crate) mod serializer;
@@ -48,6 +50,7 @@ pub use headers::Headers;
 pub(crate) use instant::isoformat;
 pub use json::{from_slice, from_value, to_value, to_vec};
 pub use properties::{DeliveryInfo, Properties};
+pub use request::{FailedRequest, Request};
 pub use serializer::Serializer;
 
 /// The header that names the body's compression.

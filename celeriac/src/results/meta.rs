@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::canvas::Signature;
-use crate::message::Headers;
 use crate::message::lenient::{name, text};
-use crate::task::{Context, Request};
+use crate::message::{Headers, Request};
 
 /// The names of states (`celery/states.py`).
 pub mod states {
@@ -67,20 +66,6 @@ pub struct TaskMeta {
 }
 
 impl TaskMeta {
-    /// The meta of a running task.
-    pub(crate) fn of(
-        context: &Context,
-        status: &str,
-        result: Value,
-        traceback: Option<String>,
-    ) -> Self {
-        let extended = context.app().settings().result_extended;
-        Self {
-            children: Some(context.children()),
-            ..Self::of_request(context.request(), extended, status, result, traceback)
-        }
-    }
-
     /// The meta of a request that does not run.
     pub(crate) fn of_request(
         request: &Request,

@@ -9,7 +9,6 @@
 
 pub mod chord;
 mod codec;
-mod failed;
 mod meta;
 
 use std::time::Duration;
@@ -21,7 +20,6 @@ use crate::error::Error;
 
 pub use chord::ChordStore;
 pub use codec::Codec;
-pub use failed::TaskFailed;
 pub use meta::{TaskMeta, states};
 
 /// A result backend. As `celery.backends.base.Backend`. What not every backend

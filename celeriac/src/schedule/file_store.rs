@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
 use crate::broker::{Binding, Broker, Outgoing};
 use crate::canvas::new_id;
-use crate::config::ExchangeType;
+use crate::broker::ExchangeType;
 use crate::durable::{parent, write};
 use crate::error::Error;
 use crate::message::Message;

@@ -1,24 +1,20 @@
-//! Periodic tasks (`celery.schedules`, `celery.beat`).
+//! Periodic tasks: when they are due, and where it is kept that they ran
+//! (`celery.schedules`). What sends them is [`beat`](crate::beat).
 //!
 //! - [`Schedule`]: when an entry is due: [`Interval`], [`Crontab`], [`Solar`]
 //! - [`BeatEntry`]: what is sent then; `argument`: values from TOML and JSON
-//! - [`Beat`]: sends it, if it leads; `agenda` is what it has to do
 //! - [`ScheduleStore`]: what beats share and elect their leader by;
 //!   [`FileStore`] keeps it in files
-//! - [`Registry`]: lists and changes entries while beats run
 
-mod agenda;
 mod argument;
-mod beat;
 mod cron_field;
 mod crontab;
 mod entry;
 mod file_store;
 mod interval;
 mod local_time;
-mod registry;
 mod solar;
-mod spec;
+pub(crate) mod spec;
 mod store;
 #[cfg_attr(not(feature = "solar"), path = "no_sun.rs")]
 mod sun;
@@ -26,17 +22,14 @@ mod sun;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-pub use beat::Beat;
 pub use crontab::Crontab;
 pub use entry::{BeatEntry, EntryOptions};
 pub use file_store::FileStore;
 pub use interval::Interval;
-pub use registry::{Listing, Registry, RegistryError};
 pub use solar::{Solar, SolarEvent};
 pub use spec::Schedule;
 pub use store::{Change, History, Lead, Memory, ScheduleStore, Turn};
 
-use crate::config::Settings;
 use crontab::LAST_YEAR;
 
 /// What schedules of one application share.
@@ -47,18 +40,6 @@ pub struct Rules {
     /// A crontab's run that has been missed for longer than this is not made
     /// up for. As `beat_cron_starting_deadline`.
     pub cron_starting_deadline: Option<TimeDelta>,
-}
-
-impl Rules {
-    /// Those of an application.
-    pub fn of(settings: &Settings) -> Self {
-        let deadline = settings.beat_cron_starting_deadline;
-        Self {
-            zone: settings.zone(),
-            cron_starting_deadline: deadline
-                .map(|seconds| TimeDelta::milliseconds((seconds * 1e3) as i64)),
-        }
-    }
 }
 
 /// Whether to run now, and how long to wait before asking again. As

@@ -47,7 +47,7 @@ impl Schedule {
 }
 
 /// An entry's runs from `now` on, if beat never sleeps.
-pub(super) fn runs(
+pub(crate) fn runs(
     entry: &BeatEntry,
     last_run_at: DateTime<Utc>,
     now: DateTime<Utc>,

@@ -6,125 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backon::Retryable;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Retry, Task, TaskError};
 use crate::canvas::{Plan, Signature, check_limits, new_id};
-use crate::client::App;
-use crate::client::{AsyncResult, Lineage};
+use crate::client::parent::{self, Parent};
+use crate::client::{App, AsyncResult, Lineage};
 use crate::error::Error;
-use crate::message::{Body, DecodeError, Headers, Message, json};
+use crate::message::{Body, Headers, Request, json};
 use crate::results::TaskMeta;
 use crate::trace::{RunSpan, TraceContext};
 
 tokio::task_local! {
     static CURRENT: Context;
-}
-
-/// A message as the worker holds it: where it came from and what it says.
-/// As `celery.worker.request.Request`.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The message.
-    pub message: Message,
-    /// Arguments and what follows.
-    pub body: Body,
-    /// The queue that it was fetched from.
-    pub queue: Arc<str>,
-    /// Nodename of the worker that runs it.
-    pub hostname: Arc<str>,
-    /// Not before.
-    pub eta: Option<DateTime<Utc>>,
-    /// Not after.
-    pub expires: Option<DateTime<Utc>>,
-}
-
-impl Request {
-    /// Reads everything that the worker must know before it decides.
-    pub(crate) fn new(
-        mut message: Message,
-        accept: &[String],
-        queue: Arc<str>,
-        hostname: Arc<str>,
-    ) -> Result<Self, DecodeError> {
-        Ok(Self {
-            body: message.decode_body(accept)?,
-            eta: message.headers.eta()?,
-            expires: message.headers.expires()?,
-            message,
-            queue,
-            hostname,
-        })
-    }
-
-    /// The same of a message that cannot be run, with what can be read of it.
-    pub(crate) fn refused(
-        mut message: Message,
-        accept: &[String],
-        queue: Arc<str>,
-        hostname: Arc<str>,
-    ) -> Self {
-        Self {
-            body: message.decode_body(accept).unwrap_or_default(),
-            eta: None,
-            expires: None,
-            message,
-            queue,
-            hostname,
-        }
-    }
-
-    /// The message's headers.
-    pub fn headers(&self) -> &Headers {
-        &self.message.headers
-    }
-}
-
-/// What a new-style errback is told of the task that failed: its first
-/// argument. As the `request` that Celery hands to it, in JSON.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct FailedRequest {
-    /// The task's id.
-    pub id: String,
-    /// Its name.
-    pub task: String,
-    /// Its positional arguments.
-    #[serde(default)]
-    pub args: Vec<Value>,
-    /// Its keyword arguments.
-    #[serde(default)]
-    pub kwargs: Map<String, Value>,
-    /// How often it was retried.
-    #[serde(default)]
-    pub retries: u32,
-    /// The first task of its workflow.
-    #[serde(default)]
-    pub root_id: Option<String>,
-    /// The task that sent it.
-    #[serde(default)]
-    pub parent_id: Option<String>,
-    /// The group that it is a member of.
-    #[serde(default)]
-    pub group: Option<String>,
-}
-
-impl From<&Request> for FailedRequest {
-    fn from(request: &Request) -> Self {
-        let headers = request.headers();
-        Self {
-            id: headers.id.clone(),
-            task: headers.task.clone(),
-            args: request.body.args.clone(),
-            kwargs: request.body.kwargs.clone(),
-            retries: headers.retries,
-            root_id: headers.root_id.clone(),
-            parent_id: headers.parent_id.clone(),
-            group: headers.group.clone(),
-        }
-    }
 }
 
 /// Values shared by all tasks of a worker, found by their type.
@@ -191,13 +87,15 @@ impl Context {
 
     /// Runs `future` with this context as the current one.
     pub(crate) async fn scope<F: Future>(&self, future: F) -> F::Output {
-        CURRENT.scope(self.clone(), future).await
+        parent::scope(self.clone(), CURRENT.scope(self.clone(), future)).await
     }
 
     /// Runs a function that blocks with this context as the current one.
     pub(crate) fn scope_blocking<R>(&self, run: impl FnOnce() -> R) -> R {
         let span = &self.0.span;
-        span.scope_blocking(|| CURRENT.sync_scope(self.clone(), run))
+        span.scope_blocking(|| {
+            parent::scope_blocking(self.clone(), || CURRENT.sync_scope(self.clone(), run))
+        })
     }
 
     /// The run's span.
@@ -286,7 +184,7 @@ impl Context {
     pub async fn update_state(&self, state: &str, meta: impl Serialize) -> Result<(), Error> {
         let store = self.app().result_store().ok_or(Error::NoResultBackend)?;
         let meta = json::to_value(&meta)?;
-        store.store(&TaskMeta::of(self, state, meta, None)).await
+        store.store(&self.meta(state, meta, None)).await
     }
 
     /// Ends this run and has the task run again:
@@ -351,12 +249,29 @@ impl Context {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Says of the tasks to be sent what their registration here says and
-    /// their senders do not. As `Task.apply_async`.
-    ///
-    /// # Errors
-    /// [`Error::Canvas`] if a task's soft limit is beyond its hard one.
-    pub(crate) fn complete(&self, plan: &mut Plan) -> Result<(), Error> {
+    /// What a result backend keeps of this run.
+    pub(crate) fn meta(&self, status: &str, result: Value, traceback: Option<String>) -> TaskMeta {
+        let extended = self.app().settings().result_extended;
+        let of_request = TaskMeta::of_request(self.request(), extended, status, result, traceback);
+        TaskMeta {
+            children: Some(self.children()),
+            ..of_request
+        }
+    }
+
+    /// What the task has sent, as Celery's result tuples.
+    pub(crate) fn children(&self) -> Vec<Value> {
+        let children = self
+            .0
+            .children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        children.clone()
+    }
+}
+
+impl Parent for Context {
+    fn complete(&self, plan: &mut Plan) -> Result<(), Error> {
         for call in &mut plan.calls {
             let Some(task) = self.task(&call.task) else {
                 continue;
@@ -370,8 +285,7 @@ impl Context {
         Ok(())
     }
 
-    /// What a child of this task inherits.
-    pub(crate) fn lineage(&self) -> Lineage {
+    fn lineage(&self) -> Lineage {
         let headers = self.headers();
         Lineage {
             root_id: headers.root_id.clone().or_else(|| Some(headers.id.clone())),
@@ -380,13 +294,7 @@ impl Context {
         }
     }
 
-    /// What the task has sent, as Celery's result tuples.
-    pub(crate) fn children(&self) -> Vec<Value> {
-        let children = self
-            .0
-            .children
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        children.clone()
+    fn add(&self, children: Vec<Value>) {
+        self.add_children(children);
     }
 }

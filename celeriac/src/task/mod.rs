@@ -12,12 +12,13 @@
 //! - [`TaskError`], [`Failure`]: how a run ends other than by a result
 //! - `rusty`: the bridge that runs `#[celery::task]` functions (feature `rusty`)
 
+mod annotated;
 mod autoretry;
 mod call;
 mod context;
 mod define;
+mod error;
 mod exceptions;
-mod failure;
 mod given;
 mod handler;
 pub(crate) mod hint;
@@ -27,7 +28,6 @@ mod options;
 mod parameters;
 #[cfg(feature = "rusty")]
 mod probe;
-mod rate;
 mod replace;
 mod retry;
 #[cfg(feature = "rusty")]
@@ -39,9 +39,11 @@ use std::sync::Arc;
 pub use async_trait::async_trait;
 pub use call::{After, Call, Complete, Immutable};
 pub(crate) use context::Registry;
-pub use context::{Context, FailedRequest, Request, States, Tasks};
+pub use crate::message::{FailedRequest, Request};
+pub use context::{Context, States, Tasks};
 pub(crate) use define::Define;
-pub use failure::{Failure, TaskError};
+pub use crate::failure::Failure;
+pub use error::TaskError;
 pub(crate) use given::{Fits, Given};
 pub use handler::{Args, Extract, Handler, Invocation, State};
 pub(crate) use hooks::{AllHooks, said};
@@ -50,7 +52,7 @@ pub use layer::{Layer, Next};
 pub use options::TaskOptions;
 pub(crate) use parameters::Parameter;
 pub use parameters::{Arguments, Parameters, SignatureError};
-pub use rate::{Rate, RateError};
+pub use crate::rate::{Rate, RateError};
 pub(crate) use replace::replacement;
 pub use retry::Retry;
 #[doc(no_inline)]

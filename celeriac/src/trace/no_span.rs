@@ -2,7 +2,8 @@
 
 use super::TraceContext;
 use crate::message::Headers;
-use crate::task::{Failure, Request};
+use crate::failure::Failure;
+use crate::message::Request;
 
 /// Nothing: the feature `otlp` is off.
 #[cfg(feature = "log")]

@@ -13,7 +13,8 @@ use serde_json::{Number, json};
 use super::TraceContext;
 use super::export::{extract, inject, tracer};
 use crate::message::{Headers, repr};
-use crate::task::{Failure, Request};
+use crate::failure::Failure;
+use crate::message::Request;
 
 /// The span `apply_async/<task>` of a message that is being sent. It ends when
 /// it is dropped.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::outage::Outage;
 use super::{Shared, life};
 use crate::broker::{Delivery, Leases};
-use crate::control;
+use crate::worker::control;
 use crate::error::Error;
 
 /// A fetch comes back after this even if nothing has happened: a wait without

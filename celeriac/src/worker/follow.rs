@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::insist::{Undone, insist};
 use super::settle::Settlement;
 use crate::canvas::{CanvasError, LaterSteps, Options, Plan, Signature, group};
+use crate::client::parent::Parent;
 use crate::client::sending::Sending;
 use crate::error::Error;
 

@@ -34,6 +34,7 @@ mod banner;
 mod builtins;
 mod chord;
 mod consumer;
+pub mod control;
 mod errback;
 mod follow;
 pub(crate) mod heartbeat;
@@ -69,7 +70,6 @@ use std::time::Duration;
 
 use crate::client::App;
 use crate::config::WorkerPool;
-use crate::control;
 use crate::error::Error;
 use crate::nodename::default_nodename;
 use crate::shutdown::Shutdown;
@@ -166,7 +166,7 @@ impl Worker {
     pub fn task(mut self, task: Task) -> Self {
         let mut options = task.options().clone();
         let annotations = &self.app.settings().task_annotations;
-        annotations.annotate(task.name(), &mut options);
+        options.annotate(annotations, task.name());
         let task = task.with(options);
         self.tasks.insert(task.name().to_owned(), task);
         self

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::broker::Binding;
 use crate::broker::Queue;
 use crate::client::queue_table::QueueTable;
-use crate::config::ExchangeType;
+use crate::broker::ExchangeType;
 
 /// The names of queues, in the order in which they were named.
 pub(crate) type Names = Arc<[Arc<str>]>;

@@ -584,7 +584,7 @@ impl<'a> Settlement<'a> {
         };
         let hostname = &*self.request().hostname;
         let process = json!({"pid": pid, "hostname": hostname});
-        let meta = TaskMeta::of(&self.context, states::STARTED, process, None);
+        let meta = self.context.meta(states::STARTED, process, None);
         if let Err(error) = store.store(&meta).await {
             tracing::warn!(%error, "cannot store that {} has started", self.context.id());
         }
@@ -596,7 +596,7 @@ impl<'a> Settlement<'a> {
         result: Value,
         traceback: Option<String>,
     ) -> Result<(), Undone> {
-        let meta = TaskMeta::of(&self.context, state, result, traceback);
+        let meta = self.context.meta(state, result, traceback);
         store(self.shared, &meta).await
     }
 

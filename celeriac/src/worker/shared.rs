@@ -23,7 +23,7 @@ use super::tuning::Tunings;
 use super::{Worker, consumer, heartbeat, insist};
 use crate::broker::{Broker, Consumer, Leases};
 use crate::client::App;
-use crate::control::{self, Elections, Samples};
+use crate::worker::control::{self, Elections, Samples};
 use crate::error::Error;
 use crate::events::Dispatcher;
 use crate::shutdown::Shutdown;

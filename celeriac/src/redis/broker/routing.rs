@@ -4,7 +4,7 @@ use redis::AsyncCommands;
 
 use super::keys::Keys;
 use crate::broker::{Binding, Outgoing};
-use crate::config::ExchangeType;
+use crate::broker::ExchangeType;
 use crate::error::Error;
 use crate::redis::link::Connection;
 

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::agenda::{Known, known};
-use super::spec::runs;
-use super::store::{Change, History, ScheduleStore};
-use super::{BeatEntry, Rules, ScheduleError};
+use crate::schedule::spec::runs;
+use crate::schedule::{Change, History, ScheduleStore};
+use crate::schedule::{BeatEntry, Rules, ScheduleError};
 use crate::client::App;
 use crate::client::AsyncResult;
 use crate::error::Error;

@@ -1,13 +1,10 @@
-//! How a run ends other than by a result.
+//! What a task has failed with: an exception as Python names it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Retry;
-use crate::canvas::Signature;
-use crate::error::Error;
 use crate::message::repr;
 
 /// A task's exception, by the name of the Python class it stands for, so that
@@ -86,20 +83,6 @@ impl Failure {
         })
     }
 
-    fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
-        let own = error.downcast_ref().map(Error::python_class);
-        let mut causes = String::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push_str(&format!("  caused by: {cause}\n"));
-            source = cause.source();
-        }
-        Self {
-            traceback: Some(causes),
-            ..Self::new(own.unwrap_or("RuntimeError"), error.to_string())
-        }
-    }
-
     /// What Python would print after `raise`, causes first.
     pub fn traceback(&self) -> String {
         let before = self.cause.as_ref().map_or_else(String::new, |cause| {
@@ -172,74 +155,21 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How a task ends if not with a value.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum TaskError {
-    /// It failed.
-    Failure(Failure),
-    /// It is to be run again. As `self.retry()`.
-    Retry(Box<Retry>),
-    /// Something else is to run in its place. As `self.replace()`.
-    Replace(Box<Signature>),
-    /// The message is refused. As `celery.exceptions.Reject`.
-    Reject {
-        /// Why.
-        reason: String,
-        /// Whether it goes back to its queue.
-        requeue: bool,
-    },
-    /// Nothing is to be stored. As `celery.exceptions.Ignore`.
-    Ignore,
-}
-
-impl From<Failure> for TaskError {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
-}
-
-impl From<Retry> for TaskError {
-    fn from(retry: Retry) -> Self {
-        Self::Retry(Box::new(retry))
-    }
-}
-
-/// Any Rust error is a `RuntimeError`, its causes the traceback; one of
-/// Celeriac's own is what Celery raises then.
-impl<E: std::error::Error + 'static> From<E> for TaskError {
-    fn from(error: E) -> Self {
-        Self::Failure(Failure::from_error(&error))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::from_error(&error)
-    }
+/// The awaited task did not succeed: what a client that waits is told.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{state}: {failure}")]
+pub struct TaskFailed {
+    /// `FAILURE` or `REVOKED`.
+    pub state: String,
+    /// The exception, by its Python name.
+    pub failure: Failure,
+    /// As the worker wrote it.
+    pub traceback: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_of_celeriacs_own_is_what_celery_raises() {
-        fn send() -> Result<(), Error> {
-            Err(crate::client::QueueNotFound("away".to_owned()).into())
-        }
-        fn task() -> Result<(), TaskError> {
-            Ok(send()?)
-        }
-        let class = |error| match error {
-            TaskError::Failure(failure) => failure.class(),
-            other => format!("{other:?}"),
-        };
-        let own = task().map_err(class);
-        assert_eq!(own, Err("celery.exceptions.QueueNotFound".to_owned()));
-        let other = TaskError::from(std::io::Error::other("no"));
-        assert_eq!(class(other), "RuntimeError");
-    }
 
     #[test]
     fn a_text_that_python_would_print_names_its_class() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::store::{Change, History, Lead, ScheduleStore, Turn};
-use super::{BeatEntry, Due, Rules};
+use crate::schedule::{Change, History, Lead, ScheduleStore, Turn};
+use crate::schedule::{BeatEntry, Due, Rules};
 use crate::broker::Outgoing;
 use crate::canvas::Plan;
 use crate::client::App;

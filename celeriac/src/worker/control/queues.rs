@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::command::{Answer, Arguments, Refusal};
 use crate::broker::Binding;
 use crate::broker::Queue;
-use crate::config::ExchangeType;
+use crate::broker::ExchangeType;
 use crate::worker::Shared;
 
 pub(super) fn add_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {

@@ -1,4 +1,10 @@
-//! The scheduler's engine (`celery.beat.Service`).
+//! What sends periodic tasks (`celery.beat`).
+//!
+//! - [`Beat`]: sends what is due, if it leads; `agenda` is what it has to do
+//! - [`Registry`]: lists and changes entries while beats run
+
+mod agenda;
+mod registry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +12,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-use super::Rules;
-use super::agenda::{Agenda, Tools};
-use super::store::{Lead, ScheduleStore};
+use agenda::{Agenda, Tools};
+pub use registry::{Listing, Registry, RegistryError};
+
 use crate::client::App;
+use crate::config::Settings;
 use crate::error::Error;
+use crate::schedule::{Lead, Rules, ScheduleStore};
 use crate::shutdown::Shutdown;
 use crate::trace;
 
@@ -133,5 +141,17 @@ fn announce(before: &Standing, lead: &Lead) {
             tracing::info!("beat: The schedule has been changed");
         }
         _ => tracing::info!("beat: Leading"),
+    }
+}
+
+impl Rules {
+    /// Those of an application.
+    pub fn of(settings: &Settings) -> Self {
+        let deadline = settings.beat_cron_starting_deadline;
+        Self {
+            zone: settings.zone(),
+            cron_starting_deadline: deadline
+                .map(|seconds| TimeDelta::milliseconds((seconds * 1e3) as i64)),
+        }
     }
 }
