@@ -1,10 +1,11 @@
 //! What is fuzzed: everything that reads what others wrote. Shared by
 //! cargo-fuzz, the runner for stable Rust and the property tests.
 
-use celeriac::worker::control::Command;
-use celeriac::message::{Compression, Headers, Serializer, to_value};
+use celeriac::message::Headers;
 use celeriac::redis::{decode_message, decode_notice, encode_message};
 use celeriac::results::{Codec, TaskMeta};
+use celeriac::value::{Compression, Serializer, to_value};
+use celeriac::worker::control::Command;
 use celeriac::{Settings, Signature};
 use serde_json::{Value, json};
 

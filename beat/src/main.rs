@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use celeriac::Shutdown;
+use celeriac::beat::{Beat, Registry};
 use celeriac::config::BeatScheduler;
 use celeriac::pidfile::{self, Pidfile, PidfileError};
-use celeriac::beat::{Beat, Registry};
 use celeriac::schedule::Rules;
 use celeriac::{App, Config, Settings, log};
 use clap::{Args, Parser, Subcommand};

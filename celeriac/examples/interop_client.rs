@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use celeriac::client::Control;
-use celeriac::message::Serializer;
+use celeriac::value::Serializer;
 use celeriac::{App, AsyncResult, Config, Signature};
 use futures::StreamExt;
 use serde::Deserialize;

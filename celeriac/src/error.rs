@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::canvas::CanvasError;
-pub use crate::fault::{Cause, Fault};
 use crate::failure::{Failure, TaskFailed};
-use crate::message::{DecodeError, repr};
+pub use crate::fault::{Cause, Fault};
+use crate::value::{DecodeError, repr};
 
 /// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::message::repr;
+use crate::value::repr;
 
 /// A task's exception, by the name of the Python class it stands for, so that
 /// `AsyncResult.get()` raises that class in Python.

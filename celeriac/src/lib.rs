@@ -12,6 +12,7 @@
 //! | [`broker`] | where messages wait: what a broker is to the others |
 //! | [`redis`] | broker, results and schedule on Redis, in the layouts of kombu and Celery |
 //! | [`message`] | protocol 2 |
+//! | [`value`] | values, and how they are written |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
 //! | [`schedule`] | intervals, crontabs, the sun |
 //! | [`beat`] | what sends periodic tasks |
@@ -74,6 +75,7 @@ pub mod stubs;
 pub mod task;
 pub mod testing;
 pub mod trace;
+pub mod value;
 pub mod worker;
 
 pub use canvas::{Signature, chain, chord, group};
@@ -82,8 +84,8 @@ pub use celeriac_macros::task;
 pub use client::{App, AsyncResult, TypedResult};
 pub use config::{Config, Settings};
 pub use error::{Error, QueueNotFound};
-pub use shutdown::Shutdown;
 pub use failure::Failure;
+pub use shutdown::Shutdown;
 pub use task::{Call, Context, TaskError};
 pub use worker::Worker;
 

@@ -1,7 +1,7 @@
 //! Decoders read or refuse whatever they are given, and what they read
 //! survives being written. The long run is `examples/fuzz_decoders.rs`.
 
-use celeriac::message::{Serializer, to_value};
+use celeriac::value::{Serializer, to_value};
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Map, Value};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use celeriac::command::WorkerArgs;
 use celeriac::task::rusty;
-use celeriac::{App, Config, Signature, Worker, message, nodename};
+use celeriac::{App, Config, Signature, Worker, nodename, value};
 use clap::Parser;
 use store::{Store, StoreSettings};
 use workers::ingest::{IngestSettings, Ingestion};
@@ -99,15 +99,15 @@ async fn ping(app: App, hostname: Option<String>) -> anyhow::Result<()> {
 async fn send(app: &App, args: SendArgs) -> anyhow::Result<()> {
     let mut signature = Signature::new(args.task);
     signature.args =
-        message::from_slice(args.args.as_bytes()).context("--args is not a JSON list")?;
+        value::from_slice(args.args.as_bytes()).context("--args is not a JSON list")?;
     signature.kwargs =
-        message::from_slice(args.kwargs.as_bytes()).context("--kwargs is not a JSON object")?;
+        value::from_slice(args.kwargs.as_bytes()).context("--kwargs is not a JSON object")?;
     signature.options.queue = args.queue;
     let result = app.send(signature).await?;
     match args.wait {
         Some(seconds) => {
             let value: serde_json::Value = result.get(Duration::from_secs(seconds)).await?;
-            println!("{}", String::from_utf8_lossy(&message::to_vec(&value)?));
+            println!("{}", String::from_utf8_lossy(&value::to_vec(&value)?));
         }
         None => println!("{}", result.id()),
     }

@@ -1,8 +1,8 @@
 //! Python's operators, as far as JSON values can be their operands.
 
 use celeriac::Failure;
-use celeriac::message::typed::{Bytes, Typed};
-use celeriac::message::{from_value, to_value};
+use celeriac::value::typed::{Bytes, Typed};
+use celeriac::value::{from_value, to_value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

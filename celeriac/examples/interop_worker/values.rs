@@ -1,8 +1,8 @@
 //! A task that knows the types of its arguments.
 
 use celeriac::TaskError;
-use celeriac::message::typed::{Bytes, Decimal, Typed};
 use celeriac::task::Task;
+use celeriac::value::typed::{Bytes, Decimal, Typed};
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use uuid::Uuid;
 

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::schedule::{Change, History, Lead, ScheduleStore, Turn};
-use crate::schedule::{BeatEntry, Due, Rules};
 use crate::broker::Outgoing;
 use crate::canvas::Plan;
 use crate::client::App;
@@ -13,6 +11,8 @@ use crate::client::Lineage;
 use crate::client::sending::Sending;
 use crate::config::Settings;
 use crate::error::Error;
+use crate::schedule::{BeatEntry, Due, Rules};
+use crate::schedule::{Change, History, Lead, ScheduleStore, Turn};
 
 /// Turns done in one step, at most.
 const AT_ONCE: usize = 500;

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::agenda::{Known, known};
-use crate::schedule::spec::runs;
-use crate::schedule::{Change, History, ScheduleStore};
-use crate::schedule::{BeatEntry, Rules, ScheduleError};
 use crate::client::App;
 use crate::client::AsyncResult;
 use crate::error::Error;
+use crate::schedule::spec::runs;
+use crate::schedule::{BeatEntry, Rules, ScheduleError};
+use crate::schedule::{Change, History, ScheduleStore};
 
 /// The entries of all beats that share this one's store. They see a change
 /// within seconds.

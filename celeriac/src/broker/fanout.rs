@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Error;
-use crate::message::{DecodeError, Serializer, json};
+use crate::value::{DecodeError, Serializer, json};
 
 /// A message that is no task.
 #[derive(Clone, Debug, PartialEq)]

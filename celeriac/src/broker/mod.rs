@@ -26,7 +26,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::message::{DecodeError, Message, json};
+use crate::message::Message;
+use crate::value::{DecodeError, json};
 
 pub use consumer::{Consumer, Leases, Settled};
 pub use dead_letter::{DeadLetter, DeadLetters};

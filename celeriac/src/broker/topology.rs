@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::message::DeliveryMode;
+use crate::value::DeliveryMode;
 
 /// How an exchange hands out its messages, under kombu's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

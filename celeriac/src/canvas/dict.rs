@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Map, Value};
 
 use super::{Canvas, Options, Signature};
-use crate::message::json;
-use crate::message::lenient::{is_set, name, null_as_default, text};
 use crate::stack::with_room;
+use crate::value::json;
+use crate::value::lenient::{is_set, name, null_as_default, text};
 
 /// The dict as it is written, before its composition has been understood.
 #[derive(Deserialize)]

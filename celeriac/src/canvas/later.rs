@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{CanvasError, Signature};
-use crate::message::json;
+use crate::value::json;
 
 /// Steps of a chain, in the order of messages: the next one last. What came in
 /// a message stays as it was written until somebody needs it. As `chain` in the
@@ -132,7 +132,8 @@ impl<'de> Deserialize<'de> for LaterSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Body, Format, Serializer};
+    use crate::message::Body;
+    use crate::value::{Format, Serializer};
 
     /// A step with all that makes reading and writing hard, in a body.
     const BODY: &str = r#"[[],{},{"chain":[{"task":"t.last","args":[NaN,1180591620717411303424,"\u00e9"],"kwargs":{},"options":{"task_id":"x"},"subtask_type":null,"immutable":false,"own":-Infinity},{"task":"t.next"}]}]"#;

@@ -9,10 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{CanvasError, LaterSteps, Signature};
-use crate::message::DeliveryMode;
-use crate::message::lenient::{
-    as_text, count, flag, if_fit, number, priority, seconds, text, texts,
-};
+use crate::value::DeliveryMode;
+use crate::value::lenient::{as_text, count, flag, if_fit, number, priority, seconds, text, texts};
 
 /// Options about the sending, or of what is written elsewhere in a message. All
 /// others that have no field become properties of the message.

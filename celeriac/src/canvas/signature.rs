@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::Options;
-use crate::message::json;
 use crate::stack::with_room;
+use crate::value::json;
 
 /// A task's name, its arguments and how it is sent; or several of them,
 /// composed. Its serialized form is Celery's dict.

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::{App, Control};
 use crate::canvas::{Handle, Promises};
 use crate::error::Error;
-use crate::message::json;
-use crate::message::lenient::as_text;
+use crate::failure::Failure;
 use crate::failure::TaskFailed;
 use crate::results::{TaskMeta, states};
-use crate::failure::Failure;
+use crate::value::json;
+use crate::value::lenient::as_text;
 
 /// Members of a group that are waited for at the same time.
 const TOGETHER: usize = 64;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::App;
 use crate::broker::{Notice, Subscription};
 use crate::error::Error;
-use crate::message::json;
+use crate::value::json;
 
 /// Sends commands to workers.
 ///

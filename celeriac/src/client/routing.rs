@@ -14,7 +14,7 @@ use crate::client::queue_table::QueueTable;
 use crate::config::{ExchangeType, Route};
 use crate::error::Error;
 use crate::message::Message;
-use crate::message::lenient::as_text;
+use crate::value::lenient::as_text;
 
 impl App {
     /// Where a call goes, if a router or `task_routes` knows. What the call
@@ -270,7 +270,7 @@ mod tests {
             Some(Route {
                 exchange: Some("x".to_owned()),
                 routing_key: Some("k".to_owned()),
-                delivery_mode: Some(crate::message::DeliveryMode::Transient),
+                delivery_mode: Some(crate::value::DeliveryMode::Transient),
                 ..Route::default()
             })
         });

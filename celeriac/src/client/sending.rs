@@ -12,8 +12,9 @@ use crate::broker::Outgoing;
 use crate::canvas::{Handle, Options, Plan, Signature};
 use crate::config::Route;
 use crate::error::Error;
-use crate::message::{Compression, Format, Message, Serializer};
+use crate::message::Message;
 use crate::trace::SendSpan;
+use crate::value::{Compression, Format, Serializer};
 
 /// What a plan writes and publishes. Doing it again does no harm: the ids of
 /// tasks and deliveries are in it.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::broker::{Notice, Outgoing};
 use crate::clock::Clock;
 use crate::events::Event;
-use crate::message::{Serializer, json};
+use crate::value::{Serializer, json};
 
 #[derive(Serialize)]
 struct Sent<'a> {

@@ -5,8 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::canvas::{Options, Signature, new_id};
-use crate::message::{Body, Embed, Headers, Message, instant, lenient, saferepr};
+use crate::message::{Body, Embed, Headers, Message};
 use crate::trace::TraceContext;
+use crate::value::{instant, lenient, saferepr};
 
 /// Who sends: what a child inherits.
 #[derive(Clone, Debug, Default)]

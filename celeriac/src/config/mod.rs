@@ -36,10 +36,10 @@ use toml::de::{DeTable, DeValue};
 use place::{File, Place};
 use reading::{Names, Owner, Reading};
 
-pub use annotations::{Annotation, TaskAnnotations};
-pub(crate) use link::LinkOptions;
 pub use crate::broker::ExchangeType;
 pub use crate::error::ConfigError;
+pub use annotations::{Annotation, TaskAnnotations};
+pub(crate) use link::LinkOptions;
 pub use queues::{BindingSetting, QueueSetting};
 pub(crate) use remarks::remark;
 pub(crate) use result_retries::ResultRetries;

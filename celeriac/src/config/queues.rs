@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::remark;
 use crate::broker::ExchangeType;
-use crate::message::DeliveryMode;
+use crate::value::DeliveryMode;
 
 /// An entry of `task_queues`: a name, or a table with what `kombu.Queue` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{ExchangeType, remark};
 use crate::glob::Glob;
-use crate::message::{Compression, DeliveryMode, Serializer};
+use crate::value::{Compression, DeliveryMode, Serializer};
 
 /// Where a task's messages go, and how. What it leaves out, the call or the
 /// settings say; what the call says, wins.

@@ -10,9 +10,9 @@ use super::link::{above_zero, some_above_zero};
 use super::{
     ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues, remark,
 };
-use crate::message::{Compression, DeliveryMode, Serializer, serializer};
-use crate::schedule::BeatEntry;
 use crate::rate::Rate;
+use crate::schedule::BeatEntry;
+use crate::value::{Compression, DeliveryMode, Serializer, serializer};
 
 /// The settings that Celeriac honours. Each means what it means in
 /// [Celery's configuration](https://docs.celeryq.dev/en/stable/userguide/configuration.html);

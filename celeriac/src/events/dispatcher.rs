@@ -15,8 +15,8 @@ use super::task::About;
 use crate::broker::{Broker, Notice};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::message::{Serializer, json};
 use crate::message::Request;
+use crate::value::{Serializer, json};
 
 /// Events in one message, at most.
 const BATCH: usize = 100;

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
 use super::state::{Letter, Store};
-use crate::broker::{Binding, Consumer, DeadLetter, Delivery, Queue, Settled, Tag};
 use crate::broker::ExchangeType;
+use crate::broker::{Binding, Consumer, DeadLetter, Delivery, Queue, Settled, Tag};
 use crate::error::Error;
 
 /// Takes messages for one worker. It gives back what it holds when it is dropped,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::broker::{Binding, Content, DeadLetter, Delivery, Notice, Outgoing, Tag};
 use crate::broker::ExchangeType;
+use crate::broker::{Binding, Content, DeadLetter, Delivery, Notice, Outgoing, Tag};
 use crate::message::Message;
 
 /// Everything, and who is to be told that something has come.

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::lenient::{count, count_or_zero, flag, if_fit, limits, name, text, texts};
-use super::{DecodeError, instant};
+use crate::value::lenient::{count, count_or_zero, flag, if_fit, limits, name, text, texts};
+use crate::value::{DecodeError, instant};
 
 /// A task message's headers. Those that Celeriac does not know are kept in
 /// [`extra`](Self::extra) and passed on when a task is retried.

@@ -7,33 +7,12 @@
 //! - [`Headers`]: what is known of a task before its body is read
 //! - [`Properties`], [`DeliveryInfo`]: what brokers know of it
 //! - [`Body`]: arguments and what to do afterwards
-//! - `json`: JSON with all that Python writes
-//! - [`Format`]: how a body is written: [`Serializer`] and [`Compression`]
-//! - [`typed`]: values that JSON alone has no type for
-//! - [`repr`]: values as Python prints them; `saferepr`: as Celery shows them
 
 mod body;
-#[cfg_attr(not(feature = "compression"), path = "no_codecs.rs")]
-mod codecs;
-mod compression;
-mod decode_error;
-mod delivery_mode;
-mod format;
 mod headers;
-pub(crate) mod instant;
-pub(crate) mod json;
-pub(crate) mod lenient;
-#[cfg_attr(not(feature = "msgpack"), path = "no_msgpack.rs")]
-mod msgpack;
 mod properties;
 mod protocol1;
 mod request;
-pub mod repr;
-pub(crate) mod saferepr;
-pub(crate) mod serializer;
-pub mod typed;
-#[cfg_attr(not(feature = "yaml"), path = "no_yaml.rs")]
-mod yaml;
 
 use std::borrow::Cow;
 
@@ -42,16 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use body::{Body, Embed};
-pub use compression::Compression;
-pub use decode_error::DecodeError;
-pub use delivery_mode::DeliveryMode;
-pub use format::Format;
 pub use headers::Headers;
-pub(crate) use instant::isoformat;
-pub use json::{from_slice, from_value, to_value, to_vec};
 pub use properties::{DeliveryInfo, Properties};
 pub use request::{FailedRequest, Request};
-pub use serializer::Serializer;
+
+use crate::value::json;
+use crate::value::{Compression, DecodeError, Format, Serializer};
 
 /// The header that names the body's compression.
 const COMPRESSION: &str = "compression";

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::lenient::{count, flag, name, priority, text};
+use crate::value::lenient::{count, flag, name, priority, text};
 
 /// What a message says of itself beside its headers: the properties of AMQP, as
 /// far as kombu keeps them.

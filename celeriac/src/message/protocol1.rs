@@ -5,8 +5,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Body, Embed, Headers, json, saferepr};
+use super::{Body, Embed, Headers};
 use crate::canvas::Signature;
+use crate::value::{json, saferepr};
 
 /// What the body of protocol 1 says beside what headers say.
 #[derive(Deserialize)]

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Body, DecodeError, Headers, Message};
+use super::{Body, Headers, Message};
+use crate::value::DecodeError;
 
 /// A message as the worker holds it: where it came from and what it says.
 /// As `celery.worker.request.Request`.

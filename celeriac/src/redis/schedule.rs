@@ -29,8 +29,8 @@ use super::wire;
 use crate::canvas::new_id;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::message::json;
 use crate::schedule::{Change, History, Lead, Memory, ScheduleStore, Turn};
+use crate::value::json;
 
 /// `KEYS`: leader, reigns, revision. `ARGV`: this beat, the lease in
 /// milliseconds.

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::broker::Content;
-use crate::message::lenient::{as_text, count, null_as_default, priority, text};
-use crate::message::{DecodeError, DeliveryInfo, Headers, Message, Properties, json};
+use crate::message::{DeliveryInfo, Headers, Message, Properties};
+use crate::value::lenient::{as_text, count, null_as_default, priority, text};
+use crate::value::{DecodeError, json};
 
 /// What is put into a queue.
 #[derive(Serialize)]

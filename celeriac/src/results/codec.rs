@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Settings;
 use crate::error::Error;
-use crate::message::{Compression, DecodeError, Format, Serializer, json, typed};
+use crate::value::{Compression, DecodeError, Format, Serializer, json, typed};
 
 /// Begins a compressed result; the compression's content type, a NUL and the
 /// compressed result follow.

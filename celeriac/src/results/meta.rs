@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::canvas::Signature;
-use crate::message::lenient::{name, text};
 use crate::message::{Headers, Request};
+use crate::value::lenient::{name, text};
 
 /// The names of states (`celery/states.py`).
 pub mod states {

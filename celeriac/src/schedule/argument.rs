@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use toml::value::{Datetime, Offset};
 
-use crate::message::json;
-use crate::message::typed::{Typed, WireType};
+use crate::value::json;
+use crate::value::typed::{Typed, WireType};
 
 /// The name under which TOML's deserializer hands out a date.
 const DATETIME: &str = "$__toml_private_datetime";
@@ -136,7 +136,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::BeatEntry;
-    use crate::message::json::to_vec;
+    use crate::value::json::to_vec;
 
     #[test]
     fn what_toml_has_a_type_for_keeps_it() -> Result<(), Box<dyn std::error::Error>> {

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::store::{Change, History, Lead, Memory, ScheduleStore, Turn};
+use crate::broker::ExchangeType;
 use crate::broker::{Binding, Broker, Outgoing};
 use crate::canvas::new_id;
-use crate::broker::ExchangeType;
 use crate::durable::{parent, write};
 use crate::error::Error;
 use crate::message::Message;

@@ -1,8 +1,8 @@
 //! What is in a function's parentheses.
 
 use super::python::is_identifier;
-use crate::message::repr;
 use crate::task::{Parameter, Parameters};
+use crate::value::repr;
 
 /// What none can be named in.
 const ANYTHING: &str = "*args: Any, **kwargs: Any";

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{python, signature};
-use crate::message::repr;
 use crate::task::Task;
+use crate::value::repr;
 
 /// What is at one part of the names.
 #[derive(Default)]

@@ -15,9 +15,10 @@ use crate::canvas::{Plan, Signature, check_limits, new_id};
 use crate::client::parent::{self, Parent};
 use crate::client::{App, AsyncResult, Lineage};
 use crate::error::Error;
-use crate::message::{Body, Headers, Request, json};
+use crate::message::{Body, Headers, Request};
 use crate::results::TaskMeta;
 use crate::trace::{RunSpan, TraceContext};
+use crate::value::json;
 
 tokio::task_local! {
     static CURRENT: Context;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Failure, TaskError};
 use crate::canvas::Signature;
-use crate::message::json;
+use crate::value::json;
 
 /// A value that can be given where a task takes a `T`: a `T`, a reference to
 /// one, and what stands for one on the wire.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::given::encoded;
 use super::{Arguments, Context, Failure, TaskError};
-use crate::message::json::{self, Entries, Reader};
+use crate::value::json::{self, Entries, Reader};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -35,14 +35,15 @@ pub mod rusty;
 
 use std::sync::Arc;
 
+pub use crate::failure::Failure;
+pub use crate::message::{FailedRequest, Request};
+pub use crate::rate::{Rate, RateError};
 #[doc(no_inline)]
 pub use async_trait::async_trait;
 pub use call::{After, Call, Complete, Immutable};
 pub(crate) use context::Registry;
-pub use crate::message::{FailedRequest, Request};
 pub use context::{Context, States, Tasks};
 pub(crate) use define::Define;
-pub use crate::failure::Failure;
 pub use error::TaskError;
 pub(crate) use given::{Fits, Given};
 pub use handler::{Args, Extract, Handler, Invocation, State};
@@ -52,7 +53,6 @@ pub use layer::{Layer, Next};
 pub use options::TaskOptions;
 pub(crate) use parameters::Parameter;
 pub use parameters::{Arguments, Parameters, SignatureError};
-pub use crate::rate::{Rate, RateError};
 pub(crate) use replace::replacement;
 pub use retry::Retry;
 #[doc(no_inline)]

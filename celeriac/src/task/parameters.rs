@@ -8,7 +8,7 @@ use super::Fits;
 use super::hint::{self, Hint};
 #[cfg(feature = "rusty")]
 use super::probe;
-use crate::message::json;
+use crate::value::json;
 
 /// A signature that cannot be read; a mistake in the program.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

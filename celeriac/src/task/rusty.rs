@@ -28,7 +28,8 @@ use super::given::encoded;
 use super::hint::Hint;
 use super::{Context, Failure, Invocation, Parameters, Retry, Task, TaskError, TaskOptions};
 use crate::canvas::{Options, Signature};
-use crate::message::{Body, isoformat, json};
+use crate::message::Body;
+use crate::value::{isoformat, json};
 
 /// The task of a `#[celery::task]` function:
 /// `worker.task(rusty::task::<add>())`.

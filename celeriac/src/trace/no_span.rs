@@ -1,8 +1,8 @@
 //! What stands for spans where none can be exported.
 
 use super::TraceContext;
-use crate::message::Headers;
 use crate::failure::Failure;
+use crate::message::Headers;
 use crate::message::Request;
 
 /// Nothing: the feature `otlp` is off.

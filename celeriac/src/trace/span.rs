@@ -12,9 +12,10 @@ use serde_json::{Number, json};
 
 use super::TraceContext;
 use super::export::{extract, inject, tracer};
-use crate::message::{Headers, repr};
 use crate::failure::Failure;
+use crate::message::Headers;
 use crate::message::Request;
+use crate::value::repr;
 
 /// The span `apply_async/<task>` of a message that is being sent. It ends when
 /// it is dropped.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::canvas::{Canvas, Signature, chord, group};
-use crate::message::json;
 use crate::task::{Args, Arguments, Context, Failure, Request, Task, TaskError, Tasks};
+use crate::value::json;
 
 /// All of them, by their names.
 pub(super) fn tasks() -> Tasks {

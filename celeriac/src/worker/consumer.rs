@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use super::outage::Outage;
 use super::{Shared, life};
 use crate::broker::{Delivery, Leases};
-use crate::worker::control;
 use crate::error::Error;
+use crate::worker::control;
 
 /// A fetch comes back after this even if nothing has happened: a wait without
 /// end is how a consumer stops without a word.

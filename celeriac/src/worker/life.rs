@@ -22,8 +22,8 @@ use super::tuning::Tuning;
 use super::{Shared, builtins, limits, outcome};
 use crate::broker::Delivery;
 use crate::events::TaskEvent;
-use crate::message::DecodeError;
 use crate::task::{AllHooks, Context, Ended, Failure, Request, Retry, Task};
+use crate::value::DecodeError;
 
 /// Carries a message from its delivery to its end. `room` is its place among
 /// the prefetched.

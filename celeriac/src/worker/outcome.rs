@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::settle::Settlement;
 use crate::canvas::Signature;
 use crate::events::TaskEvent;
-use crate::message::saferepr;
 use crate::results::states;
 use crate::task::{Failure, Retry};
+use crate::value::saferepr;
 
 /// How a message's life can end. A child tells its worker of all but those
 /// that only the worker can see.

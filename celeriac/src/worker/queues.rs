@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::broker::Binding;
+use crate::broker::ExchangeType;
 use crate::broker::Queue;
 use crate::client::queue_table::QueueTable;
-use crate::broker::ExchangeType;
 
 /// The names of queues, in the order in which they were named.
 pub(crate) type Names = Arc<[Arc<str>]>;

@@ -20,9 +20,10 @@ use crate::canvas::{Options, Promises, Signature};
 use crate::client::lay_over;
 use crate::client::sending::Sending;
 use crate::error::Error;
-use crate::message::{Body, Message, isoformat, repr, saferepr};
+use crate::message::{Body, Message};
 use crate::results::{TaskMeta, states};
 use crate::task::{Context, FailedRequest, Failure, Request, Retry, Task, replacement};
+use crate::value::{isoformat, repr, saferepr};
 
 /// A request and all that settling it needs.
 pub(super) struct Settlement<'a> {

@@ -23,11 +23,11 @@ use super::tuning::Tunings;
 use super::{Worker, consumer, heartbeat, insist};
 use crate::broker::{Broker, Consumer, Leases};
 use crate::client::App;
-use crate::worker::control::{self, Elections, Samples};
 use crate::error::Error;
 use crate::events::Dispatcher;
 use crate::shutdown::Shutdown;
 use crate::task::{Registry, States, Tasks};
+use crate::worker::control::{self, Elections, Samples};
 
 /// So long a start waits until remote control is heard, at most.
 const HEARING: Duration = Duration::from_secs(1);

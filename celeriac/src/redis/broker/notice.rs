@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::broker::Notice;
-use crate::message::{Serializer, json};
+use crate::value::{Serializer, json};
 
 /// A notice as kombu writes it (`virtual.Channel.prepare_message`).
 #[derive(Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use redis::AsyncCommands;
 
 use super::keys::Keys;
-use crate::broker::{Binding, Outgoing};
 use crate::broker::ExchangeType;
+use crate::broker::{Binding, Outgoing};
 use crate::error::Error;
 use crate::redis::link::Connection;
 

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use tokio::time::{sleep, timeout};
 
 use super::{Broken, Rule, Subject};
-use crate::broker::{Binding, Broker, Consumer, Delivery, Leases, Outgoing, Queue, Settled, Tag};
 use crate::broker::ExchangeType;
+use crate::broker::{Binding, Broker, Consumer, Delivery, Leases, Outgoing, Queue, Settled, Tag};
 use crate::error::Error;
 use crate::message::{Body, Headers, Message};
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{Broken, Rule};
 use crate::broker::{Broker, Notice, Subscription};
-use crate::message::Serializer;
+use crate::value::Serializer;
 
 /// What was said is heard within this.
 const SOON: Duration = Duration::from_secs(5);

@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::message::lenient::{name, text, texts};
-use crate::message::typed;
 use crate::task::Failure;
+use crate::value::lenient::{name, text, texts};
+use crate::value::typed;
 
 /// A message to the mailbox (`kombu/pidbox.py`).
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
 use crate::canvas::Signature;
-use crate::message::json;
+use crate::value::json;
 use crate::worker::Shared;
 
 /// Time that others have to stand before a candidate is acknowledged. A Celery

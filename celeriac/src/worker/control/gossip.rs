@@ -9,7 +9,7 @@ use tokio::time::interval;
 
 use super::election;
 use crate::broker::Notice;
-use crate::message::json;
+use crate::value::json;
 use crate::worker::Shared;
 
 /// How often to look who is missing.

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::message::repr;
 use crate::task::{Rate, RateError};
+use crate::value::repr;
 use crate::worker::Shared;
 use crate::worker::limits::Limits;
 use crate::worker::tuning::Tuning;

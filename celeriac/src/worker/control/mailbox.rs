@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::command::{Answer, Arguments, Command, ReplyTo};
 use super::{carry_out, matcher, mingle};
 use crate::broker::Notice;
-use crate::message::json;
+use crate::value::json;
 use crate::worker::Shared;
 
 /// Hears and carries out commands, one after the other, until aborted; `hears`

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
 use crate::broker::Binding;
-use crate::broker::Queue;
 use crate::broker::ExchangeType;
+use crate::broker::Queue;
 use crate::worker::Shared;
 
 pub(super) fn add_consumer(shared: &Shared, arguments: &Arguments) -> Result<Answer, Refusal> {

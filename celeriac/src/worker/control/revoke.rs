@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Refusal, text_of};
 use crate::error::Error;
-use crate::message::isoformat;
-use crate::message::repr;
 use crate::results::{ResultStore, TaskMeta, states};
 use crate::task::Failure;
+use crate::value::isoformat;
+use crate::value::repr;
 use crate::worker::Shared;
 use crate::worker::requests::{Held, Stage};
 use crate::worker::revoked::matching_stamps;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::command::{Answer, Arguments, Refusal};
 use crate::config::Settings;
 use crate::error::hide_password;
-use crate::message::repr;
+use crate::value::repr;
 use crate::worker::Shared;
 
 /// Settings whose values nobody is shown (`celery.app.utils.HIDDEN_SETTINGS`).

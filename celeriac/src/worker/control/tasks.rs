@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
-use crate::message::repr;
 use crate::task::Task;
+use crate::value::repr;
 use crate::worker::Shared;
 use crate::worker::requests::{Held, Stage};
 

@@ -28,10 +28,11 @@ use super::guard::FAREWELL;
 use super::wire::{Ended, Line, Ready, Run};
 use crate::client::App;
 use crate::error::Error;
-use crate::message::{DecodeError, Message, json};
+use crate::message::Message;
 use crate::resident::resident_bytes;
 use crate::task::{Context, Failure, Registry, Request};
 use crate::trace::{self, TraceContext};
+use crate::value::{DecodeError, json};
 
 /// The inode of a child's end of its line, which is its standard input, and
 /// which of the program's workers it is a child of: `4711:0`. Whatever a child

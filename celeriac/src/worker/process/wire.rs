@@ -10,7 +10,8 @@ use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::super::Outcome;
-use crate::message::{Message, json};
+use crate::message::Message;
+use crate::value::json;
 
 /// A child's first word: it can run tasks.
 #[derive(Debug, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2, memmem};
 use serde_json::{Error, Map, Value};
 
-use crate::message::serializer::{MAX_DEPTH, too_deep};
+use crate::value::serializer::{MAX_DEPTH, too_deep};
 
 pub(super) const KIND: &str = "celeriac.number";
 /// What is before and behind the number's text.

@@ -93,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::message::serializer::MAX_DEPTH;
+    use crate::value::serializer::MAX_DEPTH;
 
     /// As `json.dumps` of Python writes it, but for the blanks.
     const FROM_PYTHON: &str = r#"{"inf":[Infinity,-Infinity,NaN],"big":[1180591620717411303424,-1180591620717411303424],"near":[18446744073709551615,-9223372036854775808],"text":"NaN, 1180591620717411303424 \" Infinity","real":[1.5e+300,0.1,-0.0]}"#;

@@ -6,14 +6,14 @@ use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde_json::{Map, Value};
 
 use super::scalar;
-use crate::message::serializer::{MAX_DEPTH, too_deep};
 use crate::stack::with_room;
+use crate::value::serializer::{MAX_DEPTH, too_deep};
 
 /// Aliases may add this much to a document, bytes of text and nodes of 64.
 const MOST_COPIED: usize = 64 << 20;
 
 /// Reads the one document in `raw`; nothing is `null`, as in PyYAML.
-pub(in crate::message) fn loads(raw: &[u8]) -> Result<Value, String> {
+pub(in crate::value) fn loads(raw: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(raw).map_err(|error| error.to_string())?;
     let mut loader = Loader {
         events: Parser::new_from_str(text.trim_start_matches('\u{feff}')),

@@ -8,9 +8,9 @@ use chrono::NaiveDate;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::message::instant::isoformat_naive;
-use crate::message::json::real;
-use crate::message::json::{self, Number};
+use crate::value::instant::isoformat_naive;
+use crate::value::json::real;
+use crate::value::json::{self, Number};
 
 macro_rules! pattern {
     ($name:ident, $pattern:literal) => {
@@ -150,7 +150,7 @@ fn binary(text: &str) -> Result<Value, String> {
     let packed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let bytes = BASE64_STANDARD.decode(packed);
     let bytes = bytes.map_err(|error| error.to_string())?;
-    Ok(crate::message::typed::bytes(&bytes))
+    Ok(crate::value::typed::bytes(&bytes))
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
 use super::scalar;
-use crate::message::json::Number;
-use crate::message::typed::{self, Native};
 use crate::stack::with_room;
+use crate::value::json::Number;
+use crate::value::typed::{self, Native};
 
 /// PyYAML finds the colon of a longer key only if the key is marked as one.
 const LONGEST_KEY: usize = 1024;
 
-pub(in crate::message) fn dumps(value: &Value) -> Result<Vec<u8>, String> {
+pub(in crate::value) fn dumps(value: &Value) -> Result<Vec<u8>, String> {
     let mut out = String::new();
     write(&mut out, value)?;
     Ok(out.into_bytes())

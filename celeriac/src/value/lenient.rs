@@ -130,7 +130,7 @@ pub(crate) fn is_set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool,
 }
 
 /// `timelimit`: a list of two, one, none, or no list at all.
-pub(super) fn limits<'de, D>(deserializer: D) -> Result<(Option<Number>, Option<Number>), D::Error>
+pub(crate) fn limits<'de, D>(deserializer: D) -> Result<(Option<Number>, Option<Number>), D::Error>
 where
     D: Deserializer<'de>,
 {

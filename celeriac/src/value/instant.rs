@@ -39,7 +39,7 @@ pub(super) fn isoformat_time(time: NaiveTime) -> DelayedFormat<StrftimeItems<'st
 }
 
 /// The instant in a text; UTC if it names no zone.
-pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn parse(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Some(instant.to_utc());
     }
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
 
 /// The instant in a text as Python shows it: at the offset that the text names,
 /// else in `zone`.
-pub(super) fn shown(text: &str, zone: chrono_tz::Tz) -> Option<String> {
+pub(crate) fn shown(text: &str, zone: chrono_tz::Tz) -> Option<String> {
     let instant = parse(text)?;
     Some(match offset(text) {
         Some(offset) => isoformat(&instant.with_timezone(&offset)),
