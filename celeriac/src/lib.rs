@@ -10,7 +10,7 @@
 //! | [`events`] | what monitors see |
 //! | [`results`] | what is stored of a task, and where |
 //! | [`broker`] | where messages wait: what a broker is to the others |
-//! | [`redis`] | broker, results and schedule on Redis, in the layouts of kombu and Celery |
+//! | `redis` | broker, results and schedule on Redis, in the layouts of kombu and Celery (feature `redis`) |
 //! | [`message`] | protocol 2 |
 //! | [`value`] | values, and how they are written |
 //! | [`canvas`] | [`Signature`], [`chain()`], [`group()`], [`chord()`] |
@@ -39,6 +39,7 @@
 //! | `log` | the module `log` |
 //! | `metrics` | what a worker counts, for Prometheus |
 //! | `msgpack`, `yaml` | these formats of messages and results; JSON is always there |
+//! | `redis` | the module `redis`: Redis as broker and as result backend |
 //! | `rusty` | tasks of rusty-celery, `#[celery::task]` |
 //! | `solar` | schedules by the sun |
 //! | `command` | the module `command`, with `/health` and `/metrics` |
@@ -65,6 +66,7 @@ pub mod message;
 pub mod nodename;
 pub mod pidfile;
 mod rate;
+#[cfg(feature = "redis")]
 pub mod redis;
 mod resident;
 pub mod results;

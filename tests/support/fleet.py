@@ -55,9 +55,14 @@ class Fleet:
         for member in self.members:
             member.worker.wait_for_log("ready.", 30)
             self.flower.shows(lambda: self.flower.row(member.node), "Flower sees it")
-        # It takes commands for those whom it has inspected.
-        self.flower.get("/api/workers?refresh=1")
+        # It takes commands for those whom it has inspected; who answers too late
+        # is not among them.
+        until(self.inspected, "Flower has inspected all of them")
         return self
+
+    def inspected(self):
+        known = self.flower.get("/api/workers?refresh=1")
+        return all(known.get(member.node, {}).get("registered") for member in self.members)
 
     def stop(self):
         self.flower.stop()

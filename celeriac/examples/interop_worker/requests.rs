@@ -1,7 +1,7 @@
 //! Tasks that tell what they know of their request.
 
-use celeriac::message::Properties;
 use celeriac::task::{Args, SignatureError, Task};
+use celeriac::value::to_value;
 use celeriac::{Context, TaskError};
 use serde_json::{Value, json};
 
@@ -42,8 +42,12 @@ async fn return_priority(context: Context) -> Result<String, TaskError> {
     Ok(format!("Priority: {priority}"))
 }
 
-async fn return_properties(context: Context) -> Result<Properties, TaskError> {
-    Ok(context.request().message.properties.clone())
+/// Python has beside them what its Redis transport adds, and where it was sent.
+async fn return_properties(context: Context) -> Result<Value, TaskError> {
+    let message = &context.request().message;
+    let mut properties = to_value(&message.properties)?;
+    properties["delivery_info"] = to_value(&message.delivery_info)?;
+    Ok(properties)
 }
 
 async fn print_unicode(

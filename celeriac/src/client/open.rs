@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::config::schemes::{CACHE_MEMORY, MEMORY, REDIS, fits};
 use crate::error::{Error, hide_password};
 use crate::memory::{MemoryBroker, MemoryResults};
+#[cfg(feature = "redis")]
 use crate::redis::{RedisBroker, RedisResults, RedisSchedule};
 use crate::results::ResultStore;
 use crate::schedule::ScheduleStore;
@@ -19,6 +20,7 @@ struct Opener<T: ?Sized> {
 }
 
 const BROKERS: &[Opener<dyn Broker>] = &[
+    #[cfg(feature = "redis")]
     Opener {
         schemes: REDIS,
         open: |_, settings| Ok(Arc::new(RedisBroker::new(settings)?)),
@@ -30,6 +32,7 @@ const BROKERS: &[Opener<dyn Broker>] = &[
 ];
 
 const RESULTS: &[Opener<dyn ResultStore>] = &[
+    #[cfg(feature = "redis")]
     Opener {
         schemes: REDIS,
         open: |url, settings| Ok(Arc::new(RedisResults::new(url, settings)?)),
@@ -40,10 +43,13 @@ const RESULTS: &[Opener<dyn ResultStore>] = &[
     },
 ];
 
-const SCHEDULES: &[Opener<dyn ScheduleStore>] = &[Opener {
-    schemes: REDIS,
-    open: |_, settings| Ok(Arc::new(RedisSchedule::new(settings)?)),
-}];
+const SCHEDULES: &[Opener<dyn ScheduleStore>] = &[
+    #[cfg(feature = "redis")]
+    Opener {
+        schemes: REDIS,
+        open: |_, settings| Ok(Arc::new(RedisSchedule::new(settings)?)),
+    },
+];
 
 /// The broker of `broker_url`.
 pub(super) fn broker(settings: &Settings) -> Result<Arc<dyn Broker>, Error> {
@@ -73,10 +79,14 @@ fn open<T: ?Sized>(
         None => {
             let known = openers.iter().flat_map(|opener| opener.schemes);
             let known: Vec<String> = known.map(|scheme| format!("{scheme}://")).collect();
+            let lacks = match cfg!(feature = "redis") || !fits(url, REDIS) {
+                true => "",
+                false => ": this program was built without the feature `redis`",
+            };
             Err(Error::Url {
                 role,
                 url: hide_password(url),
-                reason: format!("it must begin with one of {}", known.join(", ")),
+                reason: format!("it must begin with one of {}{lacks}", known.join(", ")),
             })
         }
     }

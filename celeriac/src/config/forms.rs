@@ -62,6 +62,21 @@ pub(super) fn fanout_prefix<'de, D: Deserializer<'de>>(
     }
 }
 
+/// Seconds of a time-out: one of 0 would be none.
+pub(super) fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    match seconds(deserializer)? {
+        0.0 => Err(D::Error::custom("must be above 0")),
+        value => Ok(value),
+    }
+}
+
+/// The same of one that need not be given.
+pub(super) fn some_above_zero<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<f64>, D::Error> {
+    above_zero(deserializer).map(Some)
+}
+
 /// A number, or `auto` or 0: one for each core.
 pub(super) fn concurrency<'de, D: Deserializer<'de>>(
     deserializer: D,

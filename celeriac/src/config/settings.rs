@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::forms::{FANOUT_PREFIX, fanout_prefix, priority_steps, seconds, some_seconds};
-use super::link::{above_zero, some_above_zero};
+use super::forms::{
+    FANOUT_PREFIX, above_zero, fanout_prefix, priority_steps, seconds, some_above_zero,
+    some_seconds,
+};
 use super::{
     ExchangeType, QueueSetting, TaskAnnotations, TaskRoutes, UseSsl, forms, queues, remark,
 };

@@ -8,6 +8,7 @@ mod address;
 mod fault;
 #[cfg(test)]
 mod of_test;
+mod options;
 mod progress;
 mod server;
 mod tls;
@@ -29,6 +30,7 @@ use crate::error::{Cause, Error};
 
 #[cfg(test)]
 pub(crate) use of_test::RedisOfTest;
+pub(crate) use options::LinkOptions;
 pub(crate) use server::{Line, Server};
 
 /// A server takes what is smaller, whatever its bounds: the least that Redis
@@ -328,8 +330,8 @@ pub(crate) async fn time(connection: &mut Connection) -> Result<DateTime<Utc>, E
 
 #[cfg(test)]
 mod tests {
+    use super::LinkOptions;
     use super::*;
-    use crate::config::LinkOptions;
 
     #[test]
     fn a_list_of_servers_is_refused_without_its_passwords() {

@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
 use super::broker::Keys;
-use super::link::{self, Connection, Server};
+use super::link::{self, Connection, LinkOptions, Server};
 use super::wire;
 use crate::canvas::new_id;
 use crate::config::Settings;
@@ -104,7 +104,11 @@ impl RedisSchedule {
     /// # Errors
     /// [`Error::Url`] if the broker's address is not one of Redis.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let server = Server::new("broker_url", &settings.broker_url, &settings.broker_link())?;
+        let server = Server::new(
+            "broker_url",
+            &settings.broker_url,
+            &LinkOptions::of_broker(settings),
+        )?;
         Ok(Self {
             connection: Connection::new(&server),
             keys: Keys::of(&server, &settings.broker_transport_options),

@@ -48,7 +48,7 @@ use async_trait::async_trait;
 use crate::broker::{Broker, Consumer, DeadLetter, DeadLetters, Journal, Outgoing};
 use crate::config::{Settings, TransportOptions};
 use crate::error::Error;
-use crate::redis::link::{Connection, Server};
+use crate::redis::link::{Connection, LinkOptions, Server};
 
 use consumer::RedisConsumer;
 pub(super) use keys::Keys;
@@ -72,7 +72,11 @@ impl RedisBroker {
     /// # Errors
     /// [`Error::Url`] if its address is not one of Redis.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let server = Server::new("broker_url", &settings.broker_url, &settings.broker_link())?;
+        let server = Server::new(
+            "broker_url",
+            &settings.broker_url,
+            &LinkOptions::of_broker(settings),
+        )?;
         let options = settings.broker_transport_options.clone();
         Ok(Self::of(server, options))
     }

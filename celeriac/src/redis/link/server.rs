@@ -20,10 +20,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::LinkOptions;
 use super::address::{Address, Place};
 use super::progress::{Progress, Watched, timed_out};
 use super::tls;
-use crate::config::{LinkOptions, SslOptions};
+use crate::config::SslOptions;
 use crate::error::{Cause, Error, hide_password};
 
 /// A connection on which nothing is said for so long is probed by the system.

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::redis::batcher::Batcher;
-use crate::redis::link::{Connection, Server};
+use crate::redis::link::{Connection, LinkOptions, Server};
 use crate::results::{ChordStore, Codec, GroupStore, Lookup, ResultStore, TaskMeta, states};
 use chord::ChordScripts;
 use keys::ResultKeys;
@@ -63,7 +63,7 @@ impl RedisResults {
     /// # Errors
     /// [`Error::Url`] if it is not an address of Redis.
     pub fn new(url: &str, settings: &Settings) -> Result<Self, Error> {
-        let server = Server::new("result_backend", url, &settings.result_link())?;
+        let server = Server::new("result_backend", url, &LinkOptions::of_results(settings))?;
         let connection = Connection::new(&server);
         let expires = settings.result_expires;
         let failures_expire = settings.result_failure_expires.unwrap_or(expires);

@@ -108,9 +108,6 @@ impl Rule {
 mod tests {
     use super::*;
     use crate::memory::{MemoryBroker, MemoryResults};
-    use crate::redis::link::RedisOfTest;
-    use crate::redis::{RedisBroker, RedisResults};
-
     struct Memory(MemoryBroker);
 
     #[async_trait]
@@ -124,6 +121,19 @@ mod tests {
             Ok(())
         }
     }
+
+    #[tokio::test]
+    async fn memory_conforms() -> Result<(), Broken> {
+        broker(&Memory(MemoryBroker::new())).await?;
+        results(&MemoryResults::new()).await
+    }
+}
+
+#[cfg(all(test, feature = "redis"))]
+mod redis_tests {
+    use super::*;
+    use crate::redis::link::RedisOfTest;
+    use crate::redis::{RedisBroker, RedisResults};
 
     struct Redis {
         server: RedisOfTest,
@@ -156,12 +166,6 @@ mod tests {
             }
             other.leave().await
         }
-    }
-
-    #[tokio::test]
-    async fn memory_conforms() -> Result<(), Broken> {
-        broker(&Memory(MemoryBroker::new())).await?;
-        results(&MemoryResults::new()).await
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

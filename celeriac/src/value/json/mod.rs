@@ -7,6 +7,7 @@
 
 mod number;
 mod read;
+#[cfg(feature = "redis")]
 mod surrogates;
 mod write;
 
@@ -19,6 +20,7 @@ use serde_json::{Deserializer, Error, Map, Serializer, Value};
 pub(super) use number::real;
 pub(crate) use number::{Number, number};
 pub(crate) use read::{Entries, Reader};
+#[cfg(feature = "redis")]
 pub(crate) use surrogates::without_lone_surrogates;
 use write::Exact;
 
