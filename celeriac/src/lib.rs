@@ -28,6 +28,24 @@
 //! | [`nodename`], [`pidfile`] | `%h`, `%n`, `%d`; a process's own file |
 //! | `command` | a program with the options of `celery worker` (feature `command`) |
 //!
+//! # Words
+//!
+//! Most words are Celery's. These are not, or mean more here:
+//!
+//! | word | what is meant |
+//! | --- | --- |
+//! | *held* | taken from its queue by one consumer, and not settled yet |
+//! | *room* | how many more messages a worker may take: its prefetch |
+//! | *slot* | where a task runs; a worker has as many as its concurrency |
+//! | *life* | all that becomes of a message, from its delivery to its end |
+//! | *settle* | leave behind what an end asks for (result, followers, chord), and then acknowledge |
+//! | *lease* | for how long others leave a worker's messages alone, unless it is renewed |
+//! | *sure* | knowing by its lease that what is held is still one's own |
+//! | *lost* | held no more, because the broker has given it to another |
+//! | *dead letter* | a message that nobody can run, kept with the reason |
+//! | *journal* | what has been sent by number, so that it is sent once |
+//! | *notice* | a message that is no task: an event, a command, a reply |
+//!
 //! # Features
 //!
 //! What a feature names is missing without it, and said to be missing where it
