@@ -160,10 +160,15 @@ async fn time_is_the_tests() -> Result<(), Error> {
         let call = note::s((what.to_owned(),)).countdown(hours * HOUR);
         call.delay(&app).await?;
     }
+    // Dates are by the system's clock, which nobody pauses.
+    let tomorrow = std::time::SystemTime::now() + 24 * HOUR;
+    let dated = note::s(("tomorrow".to_owned(),)).eta(tomorrow).delay(&app);
+    let dated = dated.await?;
     let retried = flaky::s((3,)).delay(&app).await?;
     assert_eq!(retried.get(10 * HOUR).await?, 3);
     tokio::time::sleep(HOUR).await;
     assert_eq!(done.all(), ["first", "second", "third"]);
+    assert_eq!(dated.get(24 * HOUR).await?, "tomorrow");
     let given_up = flaky::s((4,)).delay(&app).await?.get(10 * HOUR).await;
     let given_up = given_up.err().map(|error| error.to_string());
     let given_up = given_up.unwrap_or_default();

@@ -1,13 +1,14 @@
 //! A call that can be sent, stored and passed on (`celery.canvas.Signature`).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::Options;
 use crate::stack::with_room;
-use crate::value::json;
+use crate::value::{isoformat, json};
 
 /// A task's name, its arguments and how it is sent; or several of them,
 /// composed. Its serialized form is Celery's dict.
@@ -125,6 +126,28 @@ impl Signature {
     #[must_use]
     pub fn countdown(mut self, countdown: Duration) -> Self {
         self.options.countdown = Some(countdown.as_secs_f64());
+        self
+    }
+
+    /// Lets it run no sooner than this instant: a `SystemTime`, or a
+    /// `chrono::DateTime<Utc>`. A countdown that it has, too, goes before.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use celeriac::Signature;
+    /// let later = SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800);
+    /// let call = Signature::new("tasks.add").eta(later);
+    /// assert_eq!(call.options.eta.as_deref(), Some("2100-01-01T00:00:00+00:00"));
+    /// ```
+    #[must_use]
+    pub fn eta(mut self, eta: impl Into<SystemTime>) -> Self {
+        // A `SystemTime` may be beyond what a date can be.
+        let since = eta.into().duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.unwrap_or_default().as_micros();
+        let eta = i64::try_from(since)
+            .ok()
+            .and_then(DateTime::from_timestamp_micros);
+        self.options.eta = Some(isoformat(&eta.unwrap_or(DateTime::<Utc>::MAX_UTC)));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::ops::BitOr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -92,6 +92,7 @@ told! {
     queue(queue: impl Into<String>);
     task_id(id: impl Into<String>);
     countdown(countdown: Duration);
+    eta(eta: impl Into<SystemTime>);
     expires(after: Duration);
     priority(priority: u8);
     time_limit(limit: Duration);
