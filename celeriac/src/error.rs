@@ -8,7 +8,7 @@ use crate::failure::{Failure, TaskFailed};
 pub use crate::fault::{Cause, Fault};
 use crate::value::{DecodeError, repr};
 
-/// An operation's failure. A task's own failure is a [`Failure`](crate::Failure).
+/// An operation's failure. A task's own failure is a [`Failure`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -10,7 +10,8 @@
 //! [`Broker::journal`], [`Broker::living`], [`Consumer::leases`].
 //!
 //! A new kind of broker implements the first three, and passes
-//! [`testing::conformance`]XX.
+//! A new kind of broker implements the first three, and passes
+//! [`testing::conformance`](crate::testing::conformance).
 
 mod consumer;
 mod dead_letter;

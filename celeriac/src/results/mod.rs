@@ -5,7 +5,6 @@
 //! - [`chord`]: how chords are counted
 //! - [`TaskMeta`]: what it keeps of a task, in Celery's shape
 //! - [`Codec`]: how it is stored
-//! - [`TaskFailed`]: what a client that waits is told of a failure
 
 pub mod chord;
 mod codec;

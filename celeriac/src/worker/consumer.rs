@@ -9,10 +9,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::outage::Outage;
-use super::{Shared, life};
+use super::{Shared, life, mingle};
 use crate::broker::{Delivery, Leases};
 use crate::error::Error;
-use crate::worker::control;
 
 /// A fetch comes back after this even if nothing has happened: a wait without
 /// end is how a consumer stops without a word.
@@ -143,7 +142,7 @@ fn catch_up(shared: &Arc<Shared>) {
     let hears = shared.app.settings().worker_enable_remote_control;
     if shared.society.mingle && !hears {
         let shared = Arc::clone(shared);
-        tokio::spawn(async move { control::mingle(&shared).await });
+        tokio::spawn(async move { mingle::mingle(&shared).await });
     }
 }
 

@@ -13,11 +13,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::insist::Undone;
 use super::metrics::Stopwatch;
-use super::outcome::{Ending, Outcome, Revocation};
+use super::outcome::{Ending, Fate, Outcome, Revocation};
 use super::pool::Slot;
 use super::process::Lease;
 use super::requests::{Place, SOFT_LIMIT};
-use super::settle::{Fate, Settlement, bury, requeue};
+use super::settle::{Settlement, bury, requeue};
 use super::tuning::Tuning;
 use super::{Shared, builtins, limits, outcome};
 use crate::broker::Delivery;

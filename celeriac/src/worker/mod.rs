@@ -28,22 +28,21 @@
 //! - `signals`: what is called when the worker is ready, and when it ends
 //! - [`Shutdown`]: warm and cold
 
-mod acks;
 pub(crate) mod autoscale;
 mod banner;
 mod builtins;
-mod chord;
 mod consumer;
 pub mod control;
-mod errback;
-mod follow;
-pub(crate) mod heartbeat;
+pub(crate) mod election;
+mod gossip;
+mod heartbeat;
 mod insist;
 mod life;
 pub(crate) mod limits;
 mod link;
 #[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]
 mod metrics;
+mod mingle;
 mod monitor;
 mod outage;
 mod outcome;
@@ -455,10 +454,10 @@ impl Worker {
             services.spawn(Arc::clone(state_db).keep(Arc::clone(&shared)));
         }
         if society.mingle {
-            control::mingle(&shared).await;
+            mingle::mingle(&shared).await;
         }
         if society.gossip {
-            services.spawn(control::gossip(Arc::clone(&shared)));
+            services.spawn(gossip::gossip(Arc::clone(&shared)));
         }
         let beat = society.heartbeat;
         let beating = beat.map(|interval| (shared.beat(&mut services, interval), interval));

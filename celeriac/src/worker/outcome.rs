@@ -100,6 +100,16 @@ pub(super) fn news(
     }
 }
 
+/// What becomes of a message whose run has ended.
+#[must_use]
+pub(super) enum Fate {
+    /// Nothing is left of it.
+    Settled,
+    /// It goes back to its queue, but not before monitors have been told why:
+    /// whoever takes it tells them of its next run.
+    GoesBack,
+}
+
 /// How a message's life has ended.
 #[derive(Clone, Copy)]
 pub(super) enum Ending {

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::autoscale::{self, Autoscaler};
+use super::control::{self, Samples};
+use super::election::Elections;
 use super::link::Link;
 use super::metrics::Metrics;
 use super::pool::Pool;
@@ -27,7 +29,6 @@ use crate::error::Error;
 use crate::events::Dispatcher;
 use crate::shutdown::Shutdown;
 use crate::task::{Registry, States, Tasks};
-use crate::worker::control::{self, Elections, Samples};
 
 /// So long a start waits until remote control is heard, at most.
 const HEARING: Duration = Duration::from_secs(1);

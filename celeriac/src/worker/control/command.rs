@@ -48,7 +48,7 @@ pub struct ReplyTo {
 }
 
 /// What a command answers.
-pub(super) enum Answer {
+pub(in crate::worker) enum Answer {
     /// This.
     Now(Value),
     /// What is known when something else is done.
@@ -69,7 +69,7 @@ impl Answer {
 
 /// Why a command is not carried out.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(in crate::worker) struct Refusal {
     pub text: String,
     /// Whether Python would raise it; it is logged then.
     pub raised: bool,
@@ -93,7 +93,7 @@ impl Refusal {
 }
 
 /// A command's keyword arguments.
-pub(super) struct Arguments {
+pub(in crate::worker) struct Arguments {
     method: String,
     values: Map<String, Value>,
 }

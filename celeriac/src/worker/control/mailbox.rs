@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::command::{Answer, Arguments, Command, ReplyTo};
-use super::{carry_out, matcher, mingle};
+use super::{carry_out, matcher};
 use crate::broker::Notice;
 use crate::value::json;
 use crate::worker::Shared;
+use crate::worker::mingle::mingle;
 
 /// Hears and carries out commands, one after the other, until aborted; `hears`
 /// is cancelled once it does. It runs beside the slots: how busy they are makes

@@ -7,17 +7,13 @@
 //! - one module for each family of commands: `ping` and `stats` in `worker`,
 //!   `active` and the like in `tasks`, `conf` and `report` in `settings`,
 //!   `revoke`, `limits`, `events`, `pool`, `queues`, `memory`
-//! - `mingle`, `gossip`, `election`: workers among themselves
 
-mod command;
-mod election;
+pub(super) mod command;
 mod events;
-mod gossip;
 mod limits;
 mod mailbox;
 mod matcher;
 mod memory;
-mod mingle;
 mod pool;
 mod queues;
 mod revoke;
@@ -26,11 +22,8 @@ mod tasks;
 mod worker;
 
 pub use command::{Command, ReplyTo};
-pub(crate) use election::Elections;
-pub(crate) use gossip::gossip;
 pub(crate) use mailbox::listen;
 pub(crate) use memory::Samples;
-pub(crate) use mingle::mingle;
 
 use command::{Answer, Arguments, Refusal};
 use std::sync::Arc;
@@ -62,7 +55,7 @@ fn carry_out(shared: &Arc<Shared>, method: &str, arguments: &Arguments) -> Resul
         "enable_events" => events::enable(shared),
         "disable_events" => events::disable(shared),
         "heartbeat" => events::heartbeat(shared),
-        "election" => election::election(shared, arguments),
+        "election" => crate::worker::election::election(shared, arguments),
         "pool_grow" => pool::grow(shared, arguments),
         "pool_shrink" => pool::shrink(shared, arguments),
         "pool_restart" => pool::restart(shared),

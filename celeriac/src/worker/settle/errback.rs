@@ -9,12 +9,13 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use serde_json::Value;
 
+use super::Settlement;
 use super::chord::Member;
-use super::insist::{Undone, insist_on_result};
-use super::settle::{Settlement, store};
+use super::store::store;
 use crate::canvas::{Canvas, LaterSteps, Options, Place, Promises, Signature, group};
 use crate::results::{TaskMeta, states};
 use crate::task::{FailedRequest, Failure, Task};
+use crate::worker::insist::{Undone, insist_on_result};
 
 /// How a task failed, for those that depend on it.
 pub(super) struct Failed<'a> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::command::{Answer, Arguments, Refusal};
+use super::control::command::{Answer, Arguments, Refusal};
 use crate::canvas::Signature;
 use crate::value::json;
 use crate::worker::Shared;

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use super::insist::{Undone, insist};
-use super::settle::Settlement;
+use super::Settlement;
 use crate::canvas::{CanvasError, LaterSteps, Options, Plan, Signature, group};
 use crate::client::parent::Parent;
 use crate::client::sending::Sending;
 use crate::error::Error;
+use crate::worker::insist::{Undone, insist};
 
 impl Settlement<'_> {
     /// Sends what follows a success, its result as their first argument: the

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::insist::{Undone, insist_on_result};
-use super::settle::Settlement;
+use super::Settlement;
 use crate::canvas::{Options, Signature, new_id};
 use crate::client::AsyncResult;
 use crate::error::Error;
 use crate::results::chord::{ChordPart, ChordProgress, StoredPart};
 use crate::results::states;
 use crate::task::Failure;
+use crate::worker::insist::{Undone, insist_on_result};
 
 const COUNT: &str = "count a chord's member";
 /// A chord that another worker is about to end is looked at again after this.
@@ -33,7 +33,7 @@ pub(super) struct Member<'a> {
 
 impl<'a> Member<'a> {
     /// The member that a signature not yet sent is, if it is one.
-    pub fn of(signature: &'a Signature) -> Option<Self> {
+    pub(in crate::worker) fn of(signature: &'a Signature) -> Option<Self> {
         let options = &signature.options;
         Some(Self {
             task_id: options.task_id.as_deref()?,

@@ -1,7 +1,7 @@
 //! What becomes of a message when its run is over: the options of its task,
 //! else the settings.
 
-use super::settle::Settlement;
+use super::Settlement;
 use crate::config::Settings;
 use crate::task::TaskOptions;
 
@@ -11,13 +11,13 @@ impl Settlement<'_> {
     }
 
     /// Whether it is acknowledged after the run, not when it begins.
-    pub fn acks_late(&self) -> bool {
+    pub(in crate::worker) fn acks_late(&self) -> bool {
         let (options, settings) = self.asked();
         options.acks_late.unwrap_or(settings.task_acks_late)
     }
 
     /// Whether a late acknowledgement follows a failure.
-    pub fn acks_on_failure(&self) -> bool {
+    pub(in crate::worker) fn acks_on_failure(&self) -> bool {
         let (options, settings) = self.asked();
         let asked = options.acks_on_failure.or(settings.task_acks_on_failure);
         asked.unwrap_or(settings.task_acks_on_failure_or_timeout)
@@ -25,19 +25,19 @@ impl Settlement<'_> {
 
     /// Whether a late acknowledgement follows the hard time limit. If not, the
     /// message goes back to its queue.
-    pub fn acks_on_timeout(&self) -> bool {
+    pub(in crate::worker) fn acks_on_timeout(&self) -> bool {
         let (options, settings) = self.asked();
         let asked = options.acks_on_timeout.or(settings.task_acks_on_timeout);
         asked.unwrap_or(settings.task_acks_on_failure_or_timeout)
     }
 
     /// Whether its task is retried if its child dies, as often as it may be.
-    pub fn retries_when_lost(&self) -> bool {
+    pub(in crate::worker) fn retries_when_lost(&self) -> bool {
         self.asked_to_retry_when_lost() && self.has_retries(None)
     }
 
     /// Whether it goes back to its queue if its child dies.
-    pub fn requeues_when_lost(&self) -> bool {
+    pub(in crate::worker) fn requeues_when_lost(&self) -> bool {
         let (options, settings) = self.asked();
         let asked = options.reject_on_worker_lost;
         let asked = asked.unwrap_or(settings.task_reject_on_worker_lost);
@@ -51,7 +51,7 @@ impl Settlement<'_> {
     }
 
     /// Whether it may be retried, `max_retries` times if its run asks for it.
-    pub fn has_retries(&self, max_retries: Option<u32>) -> bool {
+    pub(in crate::worker) fn has_retries(&self, max_retries: Option<u32>) -> bool {
         let most = max_retries.or(self.task().options().max_retries);
         most.is_none_or(|most| self.request().headers().retries < most)
     }
