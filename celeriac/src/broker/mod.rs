@@ -10,7 +10,6 @@
 //! [`Broker::journal`], [`Broker::living`], [`Consumer::leases`].
 //!
 //! A new kind of broker implements the first three, and passes
-//! A new kind of broker implements the first three, and passes
 //! [`testing::conformance`](crate::testing::conformance).
 
 mod consumer;
