@@ -15,6 +15,7 @@
 mod consumer;
 mod dead_letter;
 mod fanout;
+mod info;
 mod journal;
 mod topology;
 
@@ -32,6 +33,7 @@ use crate::value::{DecodeError, json};
 pub use consumer::{Consumer, Leases, Settled};
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use fanout::{Fanout, Notice, Subscription};
+pub use info::BrokerInfo;
 pub use journal::Journal;
 pub(crate) use topology::topic_fits;
 pub use topology::{Binding, ExchangeType, Queue};
@@ -120,6 +122,9 @@ impl Outgoing {
 /// [`Fanout`]'s methods, which nobody calls twice.
 #[async_trait]
 pub trait Broker: Fanout {
+    /// Which broker it is, for people.
+    fn info(&self) -> BrokerInfo;
+
     /// The same broker on connections of its own: for what another runtime
     /// does, which is not to wait for this one.
     ///

@@ -238,7 +238,7 @@ impl App {
 
     /// The broker's address without its password.
     pub fn broker_address(&self) -> String {
-        hide_password(&self.settings().broker_url)
+        self.broker().info().url
     }
 
     /// The handle of a task that was sent before.

@@ -25,7 +25,7 @@ pub struct Settings {
     /// Where messages go. Celery's own default is a RabbitMQ; ours is Redis.
     #[serde(deserialize_with = "forms::broker")]
     pub broker_url: String,
-    /// How the transport uses the broker.
+    /// How the broker is used.
     pub broker_transport_options: TransportOptions,
     /// Whether the connections to the broker are encrypted, as `rediss://` says.
     pub broker_use_ssl: UseSsl,

@@ -9,7 +9,8 @@ use super::Shared;
 use super::consumer::MemoryConsumer;
 use super::state::{Ear, Store};
 use crate::broker::{
-    Broker, Consumer, DeadLetter, DeadLetters, Fanout, Journal, Notice, Outgoing, Subscription,
+    Broker, BrokerInfo, Consumer, DeadLetter, DeadLetters, Fanout, Journal, Notice, Outgoing,
+    Subscription,
 };
 use crate::error::Error;
 
@@ -65,6 +66,10 @@ impl MemoryBroker {
 
 #[async_trait]
 impl Broker for MemoryBroker {
+    fn info(&self) -> BrokerInfo {
+        BrokerInfo::of("memory://", None)
+    }
+
     fn detached(&self) -> Result<Arc<dyn Broker>, Error> {
         Ok(Arc::new(self.clone()))
     }

@@ -1,4 +1,4 @@
-//! Connections to Redis, as both the transport and the results open them.
+//! Connections to Redis, as the broker and the results open them.
 //!
 //! - [`Server`]: where it is and how it is spoken to; opens a [`Line`]
 //! - [`Line`]: one connection, until it is lost

@@ -114,11 +114,11 @@ pub(super) enum Fetched {
 }
 
 impl Fetcher {
-    pub async fn connect(transport: &RedisConsumer) -> Result<Self, Error> {
+    pub async fn connect(consumer: &RedisConsumer) -> Result<Self, Error> {
         Ok(Self {
-            watch: Watch::open(&transport.server).await?,
-            keys: transport.keys.clone(),
-            own: Arc::clone(&transport.own),
+            watch: Watch::open(&consumer.server).await?,
+            keys: consumer.keys.clone(),
+            own: Arc::clone(&consumer.own),
             script: Script::new(TAKE),
             number: 0,
             watched: Vec::new(),

@@ -9,7 +9,7 @@ use crate::redis::link::Server;
 /// What is between the parts of a note of Celeriac's own.
 const NOTE_SEPARATOR: &str = "\u{6}\u{16}";
 
-/// Names keys under the transport's options.
+/// Names keys under the options of the broker.
 #[derive(Clone, Debug)]
 pub(in crate::redis) struct Keys {
     prefix: String,

@@ -44,8 +44,9 @@ mod watch;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Map;
 
-use crate::broker::{Broker, Consumer, DeadLetter, DeadLetters, Journal, Outgoing};
+use crate::broker::{Broker, BrokerInfo, Consumer, DeadLetter, DeadLetters, Journal, Outgoing};
 use crate::config::{Settings, TransportOptions};
 use crate::error::Error;
 use crate::redis::link::{Connection, LinkOptions, Server};
@@ -58,6 +59,7 @@ use once::Marks;
 
 /// Celery's broker on Redis 6.2 or newer.
 pub struct RedisBroker {
+    info: BrokerInfo,
     server: Server,
     /// Carries everything but fetches; opens itself again.
     connection: Connection,
@@ -78,11 +80,12 @@ impl RedisBroker {
             &LinkOptions::of_broker(settings),
         )?;
         let options = settings.broker_transport_options.clone();
-        Ok(Self::of(server, options))
+        Ok(Self::of(info(settings), server, options))
     }
 
-    fn of(server: Server, options: TransportOptions) -> Self {
+    fn of(info: BrokerInfo, server: Server, options: TransportOptions) -> Self {
         Self {
+            info,
             marks: Marks::default(),
             connection: Connection::new(&server),
             keys: Keys::of(&server, &options),
@@ -98,8 +101,12 @@ impl RedisBroker {
 
 #[async_trait]
 impl Broker for RedisBroker {
+    fn info(&self) -> BrokerInfo {
+        self.info.clone()
+    }
+
     fn detached(&self) -> Result<Arc<dyn Broker>, Error> {
-        let detached = Self::of(self.server.clone(), self.options.clone());
+        let detached = Self::of(self.info.clone(), self.server.clone(), self.options.clone());
         Ok(Arc::new(detached))
     }
 
@@ -168,4 +175,20 @@ impl DeadLetters for RedisBroker {
     async fn forget(&self, letter: &DeadLetter) -> Result<bool, Error> {
         self.drop_letter(letter).await
     }
+}
+
+/// What kombu says of a Redis.
+fn info(settings: &Settings) -> BrokerInfo {
+    let mut info = BrokerInfo::of(&settings.broker_url, None);
+    if matches!(&*info.transport, "redis" | "rediss") {
+        info.port = info.port.or(Some(6379));
+        info.ssl = info.transport == "rediss";
+        info.transport = "redis".to_owned();
+    }
+    if info.virtual_host.is_empty() {
+        info.virtual_host = "0".to_owned();
+    }
+    let options = serde_json::to_value(&settings.broker_transport_options);
+    info.options = options.unwrap_or_else(|_| Map::new().into());
+    info
 }

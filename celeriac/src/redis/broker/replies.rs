@@ -23,7 +23,7 @@ pub(super) struct ReplyQueue {
     pub table: String,
     pub member: String,
     pub server: Server,
-    /// Of the transport; outlives the one that reads.
+    /// Of the broker; outlives the one that reads.
     pub connection: Connection,
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use serde_json::{Map, Value, json};
-use url::Url;
+use serde_json::{Value, json};
 
 use super::command::{Answer, Arguments, Refusal};
 use crate::worker::Shared;
@@ -101,21 +100,17 @@ fn pool(shared: &Shared) -> Value {
 
 /// As `kombu.Connection.info`, without the password.
 fn broker(shared: &Shared) -> Value {
-    let text = &shared.app.settings().broker_url;
-    let url = Url::parse(text).ok();
-    let url = url.as_ref();
-    let path = url.map_or("", |url| url.path().trim_start_matches('/'));
-    let user = url.map_or("", Url::username);
+    let info = shared.app.broker().info();
     json!({
-        "hostname": url.and_then(Url::host_str),
-        "userid": (!user.is_empty()).then_some(user),
-        "virtual_host": if path.is_empty() { "0" } else { path },
-        "port": url.and_then(|url| url.port().or(default_port(url.scheme()))),
+        "hostname": info.hostname,
+        "userid": info.userid,
+        "virtual_host": info.virtual_host,
+        "port": info.port,
         "insist": false,
-        "ssl": url.is_some_and(|url| matches!(url.scheme(), "rediss" | "amqps")),
-        "transport": url.map(|url| transport(url.scheme())),
+        "ssl": info.ssl,
+        "transport": info.transport,
         "connect_timeout": 4,
-        "transport_options": transport_options(shared),
+        "transport_options": info.options,
         "login_method": null,
         "uri_prefix": null,
         "heartbeat": 0,
@@ -123,29 +118,6 @@ fn broker(shared: &Shared) -> Value {
         "alternates": [],
         "credential_provider": null,
     })
-}
-
-/// kombu's name of a URL's transport.
-fn transport(scheme: &str) -> &str {
-    match scheme {
-        "rediss" => "redis",
-        "amqps" => "amqp",
-        scheme => scheme,
-    }
-}
-
-fn default_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "redis" | "rediss" => Some(6379),
-        "amqp" => Some(5672),
-        "amqps" => Some(5671),
-        _ => None,
-    }
-}
-
-fn transport_options(shared: &Shared) -> Value {
-    let options = &shared.app.settings().broker_transport_options;
-    serde_json::to_value(options).unwrap_or_else(|_| Map::new().into())
 }
 
 /// What the process has used, under the names of `getrusage(2)`.
